@@ -1,0 +1,1 @@
+"""Collections of annotated scans and nodules, and their split by patient."""

@@ -1,0 +1,1 @@
+"""How the networks are taught: one visible loop, and what is special to each network beside it."""
