@@ -1,57 +1,116 @@
-"""From the selected series to a volume in Hounsfield units that knows its place in the patient."""
+"""From the selected series to a volume in Hounsfield units that knows its place in the patient.
+
+Our own, because a reader of nodules must not be wrong by a slice: the common readers accept missing and doubled
+slices, tilted gantries and mixed value ranges without a word. Here a series is proved to be one regular grid
+(`lung_nodules.stages.stack`), and each slice gets its own slope and intercept.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pydicom
 
+from lung_nodules.settings import Settings
+from lung_nodules.stages.dicom_file import quiet_pydicom
+from lung_nodules.stages.geometry import Geometry
+from lung_nodules.stages.instances import UNREADABLE_CODES, Instance
+from lung_nodules.stages.pixels import is_lossy, read_hu
+from lung_nodules.stages.series import Selection
+from lung_nodules.stages.stack import Stack, VolumeNote, arrange_slices
 
-@dataclass(frozen=True)
-class Geometry:
-    """Where a grid of voxels lies in the patient.
+__all__ = ["Geometry", "Volume", "VolumeNote", "build_volume"]
 
-    The index order is ``[slice, row, column]``, slices ordered along the normal (row cosines x column cosines);
-    the world is DICOM patient coordinates (LPS) in mm. A voxel's index and position are those of its centre.
-    """
-
-    origin_lps: tuple[float, float, float]  # centre of voxel [0, 0, 0], mm
-    spacing_mm: tuple[float, float, float]  # between slices, rows, columns
-    direction: tuple[tuple[float, float, float], ...]  # row k: unit vector (LPS) along array axis k
-    shape: tuple[int, int, int]  # slices, rows, columns
-    frame_of_reference_uid: str = ""
-    sop_instance_uids: tuple[str, ...] = ()  # one a slice; empty where there are none
-
-    @property
-    def affine(self) -> npt.NDArray[np.float64]:
-        """The 4x4 matrix from index ``[slice, row, column, 1]`` to LPS mm."""
-        matrix = np.eye(4)
-        matrix[:3, :3] = (np.asarray(self.direction) * np.asarray(self.spacing_mm)[:, None]).T
-        matrix[:3, 3] = self.origin_lps
-        return matrix
-
-    @property
-    def voxel_volume_mm3(self) -> float:
-        """Volume of one voxel in mm3."""
-        return float(abs(np.linalg.det(self.affine[:3, :3])))
-
-    def to_world(self, ijk: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Map indices ``[..., 3]`` (slice, row, column; fractions allowed) to LPS mm ``[..., 3]``."""
-        affine = self.affine
-        return np.asarray(ijk, dtype=float) @ affine[:3, :3].T + affine[:3, 3]
-
-    def to_index(self, lps_mm: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Map LPS mm ``[..., 3]`` to fractional indices ``[..., 3]`` (slice, row, column)."""
-        affine = self.affine
-        return (np.asarray(lps_mm, dtype=float) - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
+_OBLIQUE_FROM_DEG = 1.0
 
 
 @dataclass(frozen=True)
 class Volume:
     """A CT series as one array with its place in the patient."""
 
-    array: npt.NDArray[np.int16]  # [slice, row, column], HU
+    array: npt.NDArray[np.int16]  # [slice, row, column], HU; nothing below -1024
     geometry: Geometry
     headers: tuple[pydicom.Dataset, ...] = field(default=(), repr=False)  # one a slice, in slice order, no pixels
+    notes: tuple[VolumeNote, ...] = ()  # what is odd about the series yet usable
+
+
+def build_volume(selection: Selection, settings: Settings) -> Volume:
+    """Read the selected series.
+
+    Args:
+        selection: The series to read.
+        settings: The run's settings; `VolumeSettings` holds the tolerances.
+
+    Returns:
+        The volume: slices ordered along the normal, HU rounded to int16, padding and everything below -1024 HU
+        set to -1024. Notes: ``duplicate-slices``, ``lossy-compression``, ``oblique``, and ``damaged-file``,
+        ``too-large`` or ``too-complex`` where a file of the input could not be read.
+
+    Raises:
+        InputRefusal: Codes of `arrange_slices` and `read_hu`.
+    """
+    with quiet_pydicom():
+        stack = arrange_slices(selection.instances, settings)
+        array = _read_pixels(stack, settings)
+        headers = tuple(_settled(instance.header) for instance in stack.instances)
+        notes = (*stack.notes, *_notes_on_images(stack), *_notes_on_files(selection))
+    return Volume(array, stack.geometry, headers, notes)
+
+
+def _read_pixels(stack: Stack, settings: Settings) -> npt.NDArray[np.int16]:
+    """Decode all slices [slice, row, column], file by file, several at a time."""
+    array = np.empty(stack.geometry.shape, dtype=np.int16)
+    by_file: dict[str, list[tuple[int, Instance]]] = defaultdict(list)
+    for index, instance in enumerate(stack.instances):
+        by_file[str(instance.path)].append((index, instance))
+
+    def fill(frames: Sequence[tuple[int, Instance]]) -> None:
+        planes = read_hu([instance for _, instance in frames], settings)
+        for (index, _), plane in zip(frames, planes, strict=True):
+            array[index] = plane
+
+    with ThreadPoolExecutor(settings.volume.num_threads) as pool:
+        for done in [pool.submit(fill, frames) for frames in by_file.values()]:
+            done.result()
+    return array
+
+
+def _settled(header: pydicom.Dataset) -> pydicom.Dataset:
+    """Convert all values now, so that a later reader meets none of pydicom's warnings, which quote them.
+
+    What cannot be converted is left out.
+    """
+    for tag in list(header.keys()):
+        try:
+            str(header[tag].value)
+        except Exception:  # pydicom's converters raise what their parsers raise
+            del header[tag]
+    return header
+
+
+def _notes_on_images(stack: Stack) -> list[VolumeNote]:
+    notes = []
+    if any(is_lossy(instance.header) for instance in stack.instances):
+        notes.append(VolumeNote("lossy-compression", "The images went through lossy compression."))
+    axes = np.abs(np.asarray(stack.geometry.direction)).max(axis=1)
+    angle_deg = float(np.rad2deg(np.arccos(np.minimum(axes, 1.0))).max())
+    if angle_deg > _OBLIQUE_FROM_DEG:
+        notes.append(
+            VolumeNote("oblique", f"The slices are turned by {angle_deg:.1f} degrees against the patient's axes.")
+        )
+    return notes
+
+
+def _notes_on_files(selection: Selection) -> list[VolumeNote]:
+    """Tell of files that were meant to be images: one at the end of the series leaves no gap to be seen."""
+    notes = []
+    for code in UNREADABLE_CODES:
+        same = [file for file in selection.passed_over if file.code == code]
+        if same:
+            notes.append(VolumeNote(code, f"{len(same)} file(s) of the input could not be read: {same[0].sentence}"))
+    return notes
