@@ -1,0 +1,213 @@
+"""Results appear in the output folder all at once or not at all.
+
+They are written to a hidden *staging folder* on the same filesystem and renamed into place at the end. Where the output
+folder is missing or empty, that is one rename of the whole folder, which the kernel does in one piece. Where it holds
+other files already, or is a mount that cannot be renamed, the files move one by one, `report.json` last: results
+without their report are not complete. A run that was killed leaves at most its staging folder, which the next run
+into the same output folder takes away.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+
+from lung_nodules.errors import OutputRefusal
+
+LAST_NAME = "report.json"
+
+_MARK = ".lung-nodules-"
+_moving = threading.Lock()
+_open_stagings: set[Path] = set()
+
+
+def check_output_folder(output_folder: Path) -> None:
+    """Refuse early, before anything is computed, what could not be published into later.
+
+    Raises:
+        OutputRefusal: ``output-not-writable`` when the folder is a file, or neither it nor its nearest existing
+            parent can be written to.
+    """
+    nearest = next(folder for folder in (output_folder, *output_folder.absolute().parents) if folder.exists())
+    if not nearest.is_dir():
+        raise OutputRefusal("output-not-writable", f"The output folder cannot be made: {nearest} is a file.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputRefusal("output-not-writable", f"The output folder cannot be written to: {nearest}.")
+
+
+@contextmanager
+def publish(output_folder: Path, replaces: Collection[str] = ()) -> Iterator[Path]:
+    """Give a staging folder to write to, and move its files into place when the block ends without an exception.
+
+    Args:
+        output_folder: Where the results are to appear; made when missing. Other people's files in it stay.
+        replaces: Names of earlier results, relative to `output_folder`, that go when they are not written anew.
+
+    Raises:
+        OutputRefusal: ``output-not-written`` when the filesystem refuses; nothing partial is left then.
+    """
+    output = output_folder.resolve()
+    try:
+        _remove_remains(output)
+        with _staging_folder(output) as staging:
+            yield staging
+            with _moving:
+                _move_into_place(staging, output, replaces)
+    except OSError as error:
+        sentence = f"The results could not be written to {output_folder}: {error.strerror or type(error).__name__}."
+        raise OutputRefusal("output-not-written", sentence) from error
+
+
+def abandon() -> None:
+    """Take away what this process has staged, for a process that is about to end; waits while files move into place.
+
+    No result is published after this call.
+    """
+    _moving.acquire()
+    for folder in tuple(_open_stagings):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _staging_folder(output: Path) -> Iterator[Path]:
+    folder, descriptor = _lock_new_folder(output)
+    _open_stagings.add(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _open_stagings.discard(folder)
+        os.close(descriptor)
+
+
+def _lock_new_folder(output: Path) -> tuple[Path, int]:
+    """Make a staging folder and hold its lock, which tells other runs that this one is alive."""
+    while True:
+        folder = _make_staging_folder(output)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        with suppress(OSError):  # some network filesystems cannot lock: their remains stay where they are
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if folder.exists():  # else another run took it for a dead one's before it was locked
+            return folder, descriptor
+        os.close(descriptor)
+
+
+def _make_staging_folder(output: Path) -> Path:
+    """Beside the output folder where files can be renamed from there into it, else within it."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if not output.exists():
+        return _make_folder(_sibling_prefix(output))
+    with suppress(OSError):
+        folder = _make_folder(_sibling_prefix(output))
+        if _can_rename(folder, output):
+            return folder
+        folder.rmdir()
+    return _make_folder(output / _MARK)
+
+
+def _sibling_prefix(output: Path) -> Path:
+    return output.parent / f".{output.name[:100]}{_MARK}"
+
+
+def _make_folder(prefix: Path) -> Path:
+    folder = prefix.with_name(prefix.name + secrets.token_hex(4))
+    folder.mkdir()
+    return folder
+
+
+def _can_rename(folder: Path, output: Path) -> bool:
+    """Whether a file can be renamed from `folder` into `output`: a bind mount shows only when one tries."""
+    probe, moved = folder / "probe", output / f"{_MARK}{secrets.token_hex(4)}"
+    probe.touch()
+    try:
+        probe.rename(moved)
+    except OSError:
+        probe.unlink()
+        return False
+    moved.unlink()
+    return True
+
+
+def _remove_remains(output: Path) -> None:
+    """Take away the staging folders of runs that are no longer alive: nobody holds their lock."""
+    for prefix in (_sibling_prefix(output), output / _MARK):
+        if not prefix.parent.is_dir():
+            continue
+        for entry in tuple(os.scandir(prefix.parent)):
+            if not entry.name.startswith(prefix.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                _remove_if_dead(Path(entry.path))
+            else:
+                Path(entry.path).unlink(missing_ok=True)
+
+
+def _remove_if_dead(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        return  # its run is alive, or the filesystem cannot tell
+    finally:
+        os.close(descriptor)
+
+
+def _move_into_place(staging: Path, output: Path, replaces: Collection[str]) -> None:
+    if not _rename_whole(staging, output):
+        _move_files(staging, output, replaces)
+
+
+def _rename_whole(staging: Path, output: Path) -> bool:
+    """Put the staging folder in the place of a missing or empty output folder, in one step where that can be done."""
+    if Path.cwd() == output:  # a shell that stands in the folder would be left in a removed one
+        return False
+    try:
+        if output.exists():
+            _take_over_owner(staging, output)
+        staging.rename(output)
+    except OSError:
+        return False
+    return True
+
+
+def _take_over_owner(staging: Path, output: Path) -> None:
+    status = output.stat()
+    staging.chmod(stat.S_IMODE(status.st_mode))
+    with suppress(PermissionError):
+        os.chown(staging, status.st_uid, status.st_gid)
+
+
+def _move_files(staging: Path, output: Path, replaces: Collection[str]) -> None:
+    names = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if not path.is_dir())
+    names.sort(key=lambda name: name == LAST_NAME)
+    moved: list[Path] = []
+    try:
+        (output / LAST_NAME).unlink(missing_ok=True)  # from here on the earlier results are not complete
+        for name in sorted({name for name in replaces if _is_plain(name)} - set(names)):
+            (output / name).unlink(missing_ok=True)
+        for name in names:
+            target = output / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (staging / name).replace(target)
+            moved.append(target)
+    except OSError:
+        for target in moved:
+            target.unlink(missing_ok=True)
+        raise
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name stays within the folder that it is relative to."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
