@@ -91,14 +91,14 @@ class LungsSettings(Section):
     gas_hu: float = Field(
         -950, ge=-1000, le=-900, description="A component of which half is below is gas (bowel); emphysema hardly ever is."
     )
-    airway_hu: float = Field(-930, ge=-1000, le=-800, description="Below: lumen of trachea and main bronchi.")
+    airway_hu: float = Field(-900, ge=-1000, le=-800, description="Below: lumen of trachea and main bronchi.")
     airway_max_area_mm2: float = Field(
         700, ge=100, le=2000, description="A larger cross-section is no airway; a carina has about 600 mm2."
     )
     airway_wall_mm: float = Field(2.5, ge=0, le=6, description="Wall and partial volume taken with the lumen.")
     closing_hilar_mm: float = Field(10, ge=0, le=40, description="Ball that closes the lung over vessels.")
     closing_costal_mm: float = Field(
-        30, ge=0, le=60, description="Ball that closes the lung over masses on the chest wall (of 40 mm and more)."
+        45, ge=0, le=60, description="Ball that closes the lung over masses on the chest wall (of 40 mm and more)."
     )
     min_component_litres: float = Field(0.05, ge=0, le=1, description="Smaller pieces of air are no lung.")
     min_total_litres: float = Field(0.3, ge=0, le=5, description="With less lung than this the input is refused.")
@@ -138,6 +138,10 @@ class NodulesSettings(Section):
 
 class ClassificationSettings(Section):
     """Nodule or not, and suspicion."""
+
+    operating_point: str = Field("default", description="Name of an operating point in the classification record.")
+    num_flips: int = Field(4, ge=1, le=8, description="Mirrored readings that are averaged.")
+    max_findings: int | None = Field(None, ge=1, description="A cap on the findings, highest first; stated in the report.")
 
 
 class ReportSettings(Section):
