@@ -1,0 +1,52 @@
+# Needs Python 3.11 or 3.12, git and make; everything else is installed into .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := out/demo
+
+# The first Python that runs, is of the right version and can make a virtual environment.
+FIND_PYTHON = for python in python3.11 python3.12 python3 python; do \
+	"$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
+	&& echo "$$python" && break; done
+
+.PHONY: help setup demo test check bench clean
+.DEFAULT_GOAL := help
+
+help:  ## List the targets.
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+
+setup: $(READY)  ## Make .venv with the lung-nodules command; nothing where it is up to date.
+
+$(READY): requirements.txt requirements-dev.txt pyproject.toml
+	@python=$$($(FIND_PYTHON)); \
+	test -n "$$python" || { echo "Python 3.11 or 3.12 with its venv module is needed, and was not found." >&2; exit 1; }; \
+	test -x $(BIN)/python || "$$python" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: setup  ## Read a synthetic chest CT, or your own study: make demo INPUT=/path/to/dicom
+ifdef INPUT
+	@$(BIN)/python . -i "$(INPUT)" -o $(DEMO)/results -m models
+	@$(BIN)/lung-nodules show $(DEMO)/results
+else
+	@$(BIN)/lung-nodules phantom $(DEMO)/study
+	@$(BIN)/python . -i $(DEMO)/study/dicom -o $(DEMO)/results -m models
+	@$(BIN)/lung-nodules show $(DEMO)/results --truth $(DEMO)/study/truth.json
+endif
+
+test: check  ## Run all checks and tests.
+	$(BIN)/python -m pytest
+
+check: setup  ## Check format, lint and types.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup  ## Seconds and memory of the line by stage.
+	@$(BIN)/python benchmarks/line.py
+
+clean:  ## Remove everything that the other targets made.
+	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

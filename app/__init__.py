@@ -1,0 +1,1 @@
+"""The MONAI Deploy application: which operator feeds which."""

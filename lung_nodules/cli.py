@@ -1,0 +1,183 @@
+"""The command line, `lung-nodules`: parses, calls, prints.
+
+Heavy libraries are imported inside the commands, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lung_nodules import __version__
+from lung_nodules.errors import Refusal
+from lung_nodules.execution import Line, Order, Task, end_on_signals, execute, say_refusal
+
+EPILOG = "Research use only. Not a medical device, not for diagnosis."
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    help="An open lung-nodule reader for chest CT.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings=HELP_OPTIONS,
+)
+
+
+class LogLevel(StrEnum):
+    """Levels of `--log-level`."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARN = "WARN"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+InputOption = Annotated[
+    Path,
+    typer.Option("--input", "-i", envvar="HOLOSCAN_INPUT_PATH", metavar="FOLDER", help="DICOM files of one study."),
+]
+OutputOption = Annotated[
+    Path, typer.Option("--output", "-o", envvar="HOLOSCAN_OUTPUT_PATH", metavar="FOLDER", help="For the results.")
+]
+ModelsOption = Annotated[
+    Path,
+    typer.Option("--model", "-m", envvar="HOLOSCAN_MODEL_PATH", metavar="FOLDER", help="Holds one folder a model."),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="HOLOSCAN_CONFIG_PATH",
+        metavar="FILE",
+        help="Settings; by default the app.yaml beside.",
+    ),
+]
+LogLevelOption = Annotated[
+    LogLevel,
+    typer.Option("--log-level", "-l", case_sensitive=False, metavar="LEVEL", help="DEBUG shows where an error arose."),
+]
+
+
+def line_command(line: Line) -> Callable[..., None]:
+    """Make the command that runs `line`: the options are the same for the graph and the pipeline."""
+
+    def command(
+        input_folder: InputOption = Path("input"),
+        output_folder: OutputOption = Path("output"),
+        models_folder: ModelsOption = Path("models"),
+        config_file: ConfigOption = None,
+        log_level: LogLevelOption = LogLevel.INFO,
+    ) -> None:
+        end_on_signals()
+        raise typer.Exit(execute(Order(input_folder, output_folder, models_folder, config_file, log_level), line))
+
+    return command
+
+
+def _run_pipeline(task: Task) -> None:
+    from lung_nodules.pipeline import run
+
+    run(task)
+
+
+app.command("exec", help="Read one chest CT study: as `python .`, without the start-up of the graph.")(
+    line_command(_run_pipeline)
+)
+
+
+@app.command()
+def phantom(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="For dicom/ and truth.json.")],
+    num_nodules: Annotated[int | None, typer.Option("--nodules", help="Number of nodules.", show_default="7")] = None,
+    min_diameter_mm: Annotated[float | None, typer.Option("--min-mm", help="Smallest.", show_default="5")] = None,
+    max_diameter_mm: Annotated[float | None, typer.Option("--max-mm", help="Largest.", show_default="25")] = None,
+    kinds: Annotated[
+        list[str] | None, typer.Option("--kind", help="solid, part-solid, ground-glass ...; may be repeated.")
+    ] = None,
+    num_slices: Annotated[int | None, typer.Option("--slices", help="Slices.", show_default="240")] = None,
+    slice_spacing_mm: Annotated[
+        float | None, typer.Option("--spacing-mm", help="From slice to slice.", show_default="1.25")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Everything random follows from it.")] = None,
+) -> None:
+    """Write a synthetic chest CT study with nodules of known place and size."""
+    from lung_nodules.phantom import default_phantom_settings, phantom_settings, write_phantom
+
+    chosen: dict[str, Any] = {
+        "num_nodules": num_nodules,
+        "min_diameter_mm": min_diameter_mm,
+        "max_diameter_mm": max_diameter_mm,
+        "kinds": kinds or None,
+    }
+    if all(value is None for value in chosen.values()):
+        chosen["nodules"] = default_phantom_settings().nodules
+    scan = {"num_slices": num_slices, "slice_spacing_mm": slice_spacing_mm, "seed": seed}
+    given = {name: value for name, value in (chosen | scan).items() if value is not None}
+    write_phantom(folder, phantom_settings(**given))
+    typer.echo(f"Study: {folder / 'dicom'}\nTruth: {folder / 'truth.json'}")
+
+
+@app.command()
+def models(folder: ModelsOption = Path("models")) -> None:
+    """List the installed models with their scores and hashes."""
+    from rich.console import Console
+
+    from lung_nodules.networks.record import KINDS, read_record
+    from lung_nodules.tables import models_table
+
+    Console().print(models_table([read_record(folder / kind) for kind in KINDS]))
+
+
+@app.command()
+def show(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Output folder of a run.")],
+    truth: Annotated[Path | None, typer.Option(metavar="FILE", help="truth.json of a phantom.")] = None,
+) -> None:
+    """Show the findings of a run, beside the nodules that were put in where these are known."""
+    from rich.console import Console
+
+    from lung_nodules.tables import results_table
+
+    Console().print(results_table(results, truth))
+    for path in sorted(results.iterdir()):
+        typer.echo(path)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    _print_version(True)
+
+
+def main() -> None:
+    """Run the command line; a refusal becomes one sentence and its exit code."""
+    try:
+        app(prog_name="lung-nodules")
+    except Refusal as refusal:
+        say_refusal(refusal)
+        raise SystemExit(refusal.exit_code) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""One run from order to exit code: what `python .` and `lung-nodules exec` have in common.
+
+Both hand their *line* (the graph, or the pipeline) to `execute`, which is the one place where a refusal becomes a
+sentence, an exit code and, where there was no CT to read, a report that says why.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lung_nodules import publication
+from lung_nodules.errors import ExitCode, InputRefusal, Refusal, UsageRefusal
+from lung_nodules.progress import choose_progress
+from lung_nodules.timings import Stopwatch
+
+if TYPE_CHECKING:
+    from lung_nodules.networks.opened import Networks
+    from lung_nodules.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+OWN_CONFIG_FILE = Path(__file__).resolve().parents[1] / "app.yaml"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one run is asked to do."""
+
+    input_folder: Path
+    output_folder: Path
+    models_folder: Path
+    config_file: Path | None = None  # None: the app.yaml beside the package, or the defaults where there is none
+    log_level: str = "INFO"  # DEBUG, INFO, WARN, ERROR or CRITICAL
+
+
+@dataclass(frozen=True)
+class Task:
+    """An order that was checked: everything that a line needs."""
+
+    input_folder: Path
+    output_folder: Path
+    networks: Networks
+    settings: Settings
+    watch: Stopwatch
+
+
+Line = Callable[[Task], None]
+
+
+def execute(order: Order, line: Line) -> ExitCode:
+    """Run `line` on what is ordered, and say on standard error in one sentence how it ended.
+
+    Args:
+        order: Folders, settings file and log level.
+        line: Reads the task's input folder and publishes results into its output folder.
+
+    Returns:
+        The exit code of the process. Results lie in the output folder if it is `ExitCode.RESULTS_WRITTEN`, a report
+        that says why if it is `ExitCode.NO_USABLE_CT`; with any other code the output folder is as it was.
+    """
+    set_up_logging(order.log_level)
+    watch = Stopwatch(choose_progress())
+    try:
+        _run(order, line, watch)
+    except Refusal as refusal:
+        logger.debug("refused", exc_info=True)
+        say_refusal(refusal)
+        return refusal.exit_code
+    except Exception as error:
+        logger.debug("internal error", exc_info=True)
+        _say(f"Internal error ({type(error).__name__}); no results were written. --log-level DEBUG shows where.")
+        return ExitCode.INTERNAL_ERROR
+    _say(f"Results are in {order.output_folder}")
+    return ExitCode.RESULTS_WRITTEN
+
+
+def end_on_signals() -> None:
+    """Let SIGTERM and SIGINT end this process at once, with nothing left behind, whatever it is doing.
+
+    A thread waits for them, because the main thread may be deep in compiled code (the graph's scheduler, a network)
+    where Python's own handlers do not run. Call it before the libraries that start threads are imported: threads
+    inherit the mask. The exit code is 128 plus the signal's number.
+    """
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+    def wait() -> None:
+        number = signal.sigwait(signals)
+        publication.abandon()
+        _say(f"Stopped by {signal.Signals(number).name}.")
+        os._exit(128 + number)
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+
+
+def say_refusal(refusal: Refusal) -> None:
+    """Write what a user should know about a refusal to standard error."""
+    _say(" ".join(filter(None, (refusal.sentence, refusal.advice))))
+
+
+def set_up_logging(log_level: str) -> None:
+    """Send our own log lines from `log_level` on to standard error, and of other libraries only the errors.
+
+    Other libraries may name values of the headers in what they log or warn of, so theirs never follow our level.
+    """
+    warnings.simplefilter("ignore")
+    level = logging.getLevelName("WARNING" if log_level == "WARN" else log_level)
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr, level=logging.ERROR, force=True
+    )
+    logging.getLogger("lung_nodules").setLevel(level)
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
+
+def _run(order: Order, line: Line, watch: Stopwatch) -> None:
+    task = _prepare(order, watch)
+    earlier = _identity(task.output_folder)
+    try:
+        line(task)
+    except InputRefusal as refusal:
+        from lung_nodules.results import write_failure
+
+        write_failure(refusal, watch.under_way, task.output_folder)
+        raise
+    if _identity(task.output_folder) in (None, earlier):
+        raise RuntimeError("the line ended without results")
+
+
+def _prepare(order: Order, watch: Stopwatch) -> Task:
+    """Check all that can be checked before anything is read, and open the networks."""
+    if not order.input_folder.exists():
+        raise UsageRefusal("input-not-found", f"There is no such input folder: {order.input_folder}.")
+    publication.check_output_folder(order.output_folder)
+    settings = _read_settings(order.config_file)
+    with watch.stage("networks"):
+        from lung_nodules.networks.opened import open_networks
+        from lung_nodules.networks.record import load_models
+
+        networks = open_networks(load_models(order.models_folder), settings.runtime)
+    return Task(order.input_folder.absolute(), order.output_folder.absolute(), networks, settings, watch)
+
+
+def _read_settings(config_file: Path | None) -> Settings:
+    from lung_nodules.settings import Settings, read_settings
+
+    if config_file is not None:
+        return read_settings(config_file)
+    return read_settings(OWN_CONFIG_FILE) if OWN_CONFIG_FILE.is_file() else Settings()
+
+
+def _identity(output_folder: Path) -> tuple[int, int] | None:
+    """What tells one run's report from another's; None when there is no report."""
+    try:
+        status = (output_folder / publication.LAST_NAME).stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
