@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
+from pydicom.uid import UID
 
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.settings import InstancesSettings, Settings
@@ -162,7 +163,7 @@ def _read_images(path: Path, settings: InstancesSettings) -> list[Instance]:
     if "SOPClassUID" not in header and "Modality" not in header:
         raise UnreadableFileError("not-dicom", "The file is not DICOM, or only a fragment of it.")
     if not has_pixels:
-        if "Rows" in header and "Columns" in header:
+        if "Image Storage" in UID(str(header.get("SOPClassUID") or "")).name:
             raise UnreadableFileError("damaged-file", "The file ends before its pixel data.")
         raise UnreadableFileError("no-images", "A DICOM object without an image.")
     _check_declared_size(header, settings)

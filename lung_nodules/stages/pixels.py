@@ -177,7 +177,7 @@ def _decode(header: pydicom.Dataset, pixel_data: pydicom.DataElement, frame: int
     array, _ = get_decoder(syntax).as_array(
         source, index=frame, raw=True, decoding_plugin=plugin, correct_unused_bits=False
     )
-    plane: npt.NDArray[np.integer] = array
+    plane: npt.NDArray[np.integer] = array.astype(array.dtype.newbyteorder("="), copy=False)
     if plane.shape != (header.Rows, header.Columns):
         raise ValueError("the decoded image is not of the declared size")
     return plane

@@ -19,7 +19,7 @@ from lung_nodules.settings import SeriesSettings, Settings
 from lung_nodules.stages.dicom_file import quiet_pydicom
 from lung_nodules.stages.instances import UNREADABLE_CODES, Instance, Instances, PassedOver
 from lung_nodules.stages.lung_air import estimate_lung_air
-from lung_nodules.stages.series_parts import Part, split_into_parts, text
+from lung_nodules.stages.series_parts import Part, split_further, split_into_parts, text
 from lung_nodules.stages.stack import Stack, arrange_slices
 
 
@@ -86,6 +86,8 @@ class _Usable:
 
 # reasons against a series in the order in which they are met; the one met last is the most telling
 _REASONS_BY_DEPTH = ("not-ct", "localizer", "not-axial", "too-few-slices")
+# reasons that several stacks in one series give
+_REASONS_TO_SPLIT = ("missing-slices", "non-uniform-spacing", "duplicate-slices", "inconsistent-slices")
 # reasons against files, the most telling first, for an input without any image
 _FILE_REASONS = (*UNREADABLE_CODES, "no-images", "not-dicom")
 
@@ -179,11 +181,16 @@ def _prove(parts: Sequence[Part], settings: Settings) -> tuple[list[_Usable], li
     """Separate the parts that form an axial volume from those that do not."""
     usable: list[_Usable] = []
     rejected: list[_Rejected] = []
-    for part in parts:
+    waiting = list(parts)
+    while waiting:
+        part = waiting.pop()
         try:
             usable.append(_Usable(part, _axial_stack(part, settings)))
         except InputRefusal as reason:
-            rejected.append(_Rejected(part, reason))
+            several = split_further(part, settings.series.min_num_slices) if reason.code in _REASONS_TO_SPLIT else []
+            waiting.extend(several)
+            if not several:
+                rejected.append(_Rejected(part, reason))
     return usable, rejected
 
 
@@ -213,7 +220,17 @@ def _rank(usable: Sequence[_Usable], settings: SeriesSettings) -> list[_Usable]:
     """Order the usable parts, the best first: the latest study before earlier ones, then by preference."""
     reach_mm = min(max((each.coverage_mm for each in usable), default=0.0), settings.whole_chest_mm)
     by_preference = sorted(usable, key=lambda each: (*_preferences(each, reach_mm, settings), each.part.key))
-    return sorted(by_preference, key=lambda each: each.part.study_moment, reverse=True)
+    moments = _study_moments(usable)
+    return sorted(by_preference, key=lambda each: moments[each.part.study_instance_uid], reverse=True)
+
+
+def _study_moments(usable: Sequence[_Usable]) -> dict[str, str]:
+    """Date and time of each study, one for all its series even where they disagree."""
+    moments: dict[str, str] = defaultdict(str)
+    for each in usable:
+        study = each.part.study_instance_uid
+        moments[study] = max(moments[study], each.part.study_moment)
+    return moments
 
 
 def _preferences(each: _Usable, reach_mm: float, settings: SeriesSettings) -> tuple[float, ...]:
@@ -251,8 +268,10 @@ def _why_chosen(chosen: _Usable) -> str:
 
 def _why_not(each: _Usable, chosen: _Usable, settings: SeriesSettings) -> tuple[str, str]:
     """Say in what a usable part was second to the chosen one: the first preference in which they differ."""
-    if "" < each.part.study_moment < chosen.part.study_moment:
-        return "earlier-study", "An earlier study of the same patient."
+    if each.part.study_instance_uid != chosen.part.study_instance_uid:
+        if "" < each.part.study_moment < chosen.part.study_moment:
+            return "earlier-study", "An earlier study of the same patient."
+        return "other-study", "Another study of the same patient."
     if each.part.has_siblings and each.part.series_instance_uid == chosen.part.series_instance_uid:
         return "multiple-acquisitions", "Another acquisition of the same region in the chosen series."
     reach_mm = min(max(each.coverage_mm, chosen.coverage_mm), settings.whole_chest_mm)

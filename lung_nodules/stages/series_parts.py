@@ -32,6 +32,8 @@ _ACQUISITION_KEYWORDS = (
     "ConvolutionKernel",
     "ImageType",
 )
+# attributes that tell stacks apart which lie elsewhere or otherwise
+_STACK_KEYWORDS = ("AcquisitionNumber", "FrameOfReferenceUID", "PixelSpacing", "SliceThickness", "ConvolutionKernel")
 _SOFT, _SHARP, _VERY_SOFT = 0, 1, 2
 _SHARP_NAMES = re.compile(r"LUNG|BONE|EDGE|SHARP|HRES|ULTRA|^(L|D|E|F|YC|YD|YE)$")
 _SHARP_FROM = 50  # Siemens: B50f, I50f, Br54, Bl57, B70f ... are made for lung and bone
@@ -157,6 +159,19 @@ def split_into_parts(instances: Sequence[Instance], settings: SeriesSettings, to
     return parts
 
 
+def split_further(part: Part, min_num_slices: int) -> list[Part]:
+    """Split a part that is not one regular stack by the first attribute that leaves only groups of enough slices.
+
+    Returns:
+        Two or more parts, or none where no attribute does.
+    """
+    for keyword in _STACK_KEYWORDS:
+        groups = _group_by(part.instances, keyword)
+        if len(groups) > 1 and min(map(len, groups)) >= min_num_slices:
+            return [Part(tuple(group), has_siblings=True) for group in groups]
+    return []
+
+
 def _split_by_orientation(instances: list[Instance], max_angle_deg: float) -> list[list[Instance]]:
     """Group slices whose normals differ by less than an angle; slices without orientation stay with the largest."""
     groups: list[tuple[Plane, list[Instance]]] = []
@@ -189,7 +204,7 @@ def _split_by_acquisition(instances: list[Instance], tolerances: VolumeSettings)
     return [instances]
 
 
-def _group_by(instances: list[Instance], keyword: str) -> list[list[Instance]]:
+def _group_by(instances: Sequence[Instance], keyword: str) -> list[list[Instance]]:
     groups: dict[str, list[Instance]] = defaultdict(list)
     for instance in instances:
         groups[text(instance.header, keyword)].append(instance)
