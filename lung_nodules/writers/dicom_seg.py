@@ -101,12 +101,11 @@ def build_segmentation(
     settings: DicomSegSettings,
 ) -> Segmentation:
     """Build the object in memory; see `write_dicom_seg`."""
-    segments = _number_segments(outlines.label_map, report.findings)
-    kept = np.arange(len(segments)) if settings.keep_empty_frames else np.flatnonzero(segments.any(axis=(1, 2)))
+    kept, segments = _number_segments(outlines.label_map, report.findings, settings.keep_empty_frames)
     sources = _build_sources(volume)
     segmentation = Segmentation(
         source_images=sources,
-        pixel_array=segments[kept],
+        pixel_array=segments,
         segmentation_type="BINARY",
         segment_descriptions=_describe_segments(report),
         series_instance_uid=names.series_instance_uid,
@@ -133,12 +132,21 @@ def build_segmentation(
     return segmentation
 
 
-def _number_segments(label_map: npt.NDArray[np.uint16], findings: Sequence[FindingReport]) -> npt.NDArray[np.uint16]:
-    """The label map with the number of each finding's segment in place of its label; what is no finding becomes 0."""
-    numbers = np.zeros(int(label_map.max(initial=0)) + 1, dtype=np.uint16)
+def _number_segments(
+    label_map: npt.NDArray[np.uint16], findings: Sequence[FindingReport], keep_empty: bool
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint16]]:
+    """Put the number of each finding's segment in place of its label; what is no finding becomes 0.
+
+    Returns:
+        The indices of the slices that hold a segment (all with `keep_empty`), and those slices.
+    """
+    outlined = np.arange(len(label_map)) if keep_empty else np.flatnonzero(label_map.any(axis=(1, 2)))
+    numbers = np.zeros(np.iinfo(label_map.dtype).max + 1, dtype=np.uint16)
     for number, finding in enumerate(findings, start=1):
         numbers[finding.outline_label] = number
-    return numbers[label_map]
+    segments = numbers[label_map[outlined]]
+    has_segment = segments.any(axis=(1, 2)) | keep_empty
+    return outlined[has_segment], segments[has_segment]
 
 
 def _build_sources(volume: Volume) -> list[pydicom.Dataset]:
