@@ -89,7 +89,7 @@ class LungsSettings(Section):
     )
     outside_air_hu: float = Field(-940, ge=-1000, le=-850, description="Below, and reaching the border: not the body.")
     gas_hu: float = Field(
-        -950, ge=-1000, le=-900, description="A component of which half is below is gas (bowel); emphysema hardly ever is."
+        -950, ge=-1000, le=-900, description="A component of which half is below is gas (bowel), not emphysema."
     )
     airway_hu: float = Field(-900, ge=-1000, le=-800, description="Below: lumen of trachea and main bronchi.")
     airway_max_area_mm2: float = Field(
@@ -134,6 +134,17 @@ class SegmentationSettings(Section):
 
 class NodulesSettings(Section):
     """Measuring."""
+
+    solid_threshold_hu: float = Field(
+        -300, ge=-600, le=0, description="Above: solid (Scholten et al., Eur Radiol 2015, 10.1007/s00330-014-3427-z)."
+    )
+    solid_from_fraction: float = Field(
+        0.4, ge=0, le=1, description="Solid share from which on a nodule is solid; fits LIDC readers' texture ratings."
+    )
+    part_solid_from_fraction: float = Field(
+        0.06, ge=0, le=1, description="Solid share below which it is ground-glass; from the same ratings."
+    )
+    side_reach_mm: float = Field(10, ge=0, le=30, description="A nodule this near to a lung is on that lung's side.")
 
 
 class ClassificationSettings(Section):
