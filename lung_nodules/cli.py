@@ -123,6 +123,7 @@ def phantom(
 ) -> None:
     """Write a synthetic chest CT study with nodules of known place and size."""
     from lung_nodules.phantom import default_phantom_settings, phantom_settings, write_phantom
+    from lung_nodules.progress import choose_progress
 
     chosen: dict[str, Any] = {
         "num_nodules": num_nodules,
@@ -134,7 +135,7 @@ def phantom(
         chosen["nodules"] = default_phantom_settings().nodules
     scan = {"num_slices": num_slices, "slice_spacing_mm": slice_spacing_mm, "seed": seed}
     given = {name: value for name, value in (chosen | scan).items() if value is not None}
-    write_phantom(folder, phantom_settings(**given))
+    write_phantom(folder, phantom_settings(**given), choose_progress())
     typer.echo(f"Study: {folder / 'dicom'}\nTruth: {folder / 'truth.json'}")
 
 

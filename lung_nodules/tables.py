@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from lung_nodules.errors import UsageRefusal
 
 if TYPE_CHECKING:
     from lung_nodules.networks.record import ModelRecord, Score
-    from lung_nodules.phantom.nodules import NoduleTruth
+    from lung_nodules.phantom import NoduleTruth
     from lung_nodules.stages.report_model import FindingReport, Report
 
 _FINDING_COLUMNS = ("finding", "mm", "mm3", "density", "suspicion", "slice", "side")
@@ -40,7 +39,7 @@ def results_table(results: Path, truth: Path | None = None) -> Table:
     Raises:
         UsageRefusal: ``no-report`` where the folder holds no report of findings; ``bad-truth``.
     """
-    from lung_nodules.phantom.nodules import NoduleTruth
+    from lung_nodules.phantom import PhantomTruth
     from lung_nodules.stages.report_model import Report
 
     try:
@@ -50,9 +49,8 @@ def results_table(results: Path, truth: Path | None = None) -> Table:
     if truth is None:
         return findings_table(report)
     try:
-        nodules = json.loads(truth.read_bytes())["nodules"]
-        return comparison_table(report, [NoduleTruth.model_validate(nodule) for nodule in nodules])
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        return comparison_table(report, PhantomTruth.model_validate_json(truth.read_bytes()).nodules)
+    except (OSError, ValidationError) as error:
         raise UsageRefusal("bad-truth", f"{truth} does not hold the truth of a phantom.") from error
 
 
