@@ -1,0 +1,20 @@
+"""How the tests start the programs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PATIENT_NAME = "ZEPPELIN^GRAF"  # of the synthetic study
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def command_line(program: str) -> list[str]:
+    """How to start `python .` ("graph") or `lung-nodules exec` ("pipeline")."""
+    if program == "graph":
+        return [sys.executable, str(REPOSITORY)]
+    return [sys.executable, "-m", "lung_nodules", "exec"]
