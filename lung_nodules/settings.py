@@ -76,7 +76,39 @@ class VolumeSettings(Section):
 
 
 class QualitySettings(Section):
-    """Limits of the checks."""
+    """Limits of the checks; beyond them the report warns."""
+
+    max_slice_spacing_mm: float = Field(
+        3.0, gt=0, le=20, description="Above, nodules below 6 mm are missed or cannot be measured."
+    )
+    max_slice_thickness_mm: float = Field(
+        2.5, gt=0, le=20, description="LUNA16 took scans up to here (Setio et al., MedIA 2017); so did the training."
+    )
+    unusable_slice_mm: float = Field(5.0, gt=0, le=20, description="Spacing or thickness above it fails the check.")
+    max_irregularity_fraction: float = Field(
+        0.01, gt=0, le=0.5, description="Deviation of a slice's distance to the next, of the usual distance."
+    )
+    gap_from_fraction: float = Field(1.5, gt=1, le=2, description="Of the usual distance: slices are missing between.")
+    max_pixel_spacing_mm: float = Field(1.0, gt=0, le=20, description="512 pixels over a field of view of 500 mm.")
+    min_num_slices: int = Field(50, ge=2, le=1000, description="A lung of 25 cm in slices of 5 mm has as many.")
+    max_lung_cut_cm2: float = Field(
+        5.0, ge=0, le=500, description="Lung at the first or last slice, or at the border of the field of view."
+    )
+    min_lung_litres: float = Field(1.5, ge=0, le=20, description="Both lungs; inspiration in adults gives 3 to 8.")
+    max_lung_litres: float = Field(9.0, ge=0, le=20, description="Both lungs; above, something else was taken for lung.")
+    min_smaller_lung_share: float = Field(
+        0.25, ge=0, le=0.5, description="Of both lungs; below, one is collapsed, missing or not recognised."
+    )
+    min_age_years: float = Field(18.0, ge=0, le=120, description="Children are outside the intended use.")
+    sharp_kernels: tuple[str, ...] = Field(
+        (
+            r"BONE(PLUS)?|LUNG|EDGE|ULTRA",  # GE
+            r"[BIHTU][a-z]?[6-9]\d.*",  # Siemens: B60f, Bl64d, I70f, Br69f
+            r"FC(5[0-9]|8[0-9])",  # Canon, Toshiba
+            r"Y[A-D]|L|D|E|F",  # Philips
+        ),
+        description="Regular expressions, of which one matches the whole name of a sharp kernel, whatever its case.",
+    )
 
 
 class LungsSettings(Section):
