@@ -108,7 +108,7 @@ def smooth_max(first: Float32, second: Float32, radius_mm: float) -> Float32:
 
 def _wobble(rng: np.random.Generator, amplitude_mm: float) -> Float32:
     """A slow random field that takes the geometric look off a surface."""
-    rough = Grid(shape=(13, 15, 15), spacing_mm=(28.0, 28.0, 28.0))
+    rough = Grid(shape=(8, 9, 9), spacing_mm=(50.0, 50.0, 50.0))
     values = rng.standard_normal(rough.shape, dtype=np.float32)
     smooth = resample(values, rough, COARSE_GRID.axes_mm)
     return np.asarray(smooth * (amplitude_mm / smooth.std()), dtype=np.float32)

@@ -13,13 +13,12 @@ _RIB_PITCH_MM = 25.0
 _VERTEBRA_PITCH_MM = 23.0
 
 
-def paint_bones(canvas: Canvas, cage: Float32) -> None:
-    """Paint all bones of the chest wall; `cage` is the distance in mm from the inside of the wall."""
+def paint_wall_bones(canvas: Canvas, cage: Float32) -> None:
+    """Paint ribs, sternum and shoulder blades; `cage` is the distance in mm from the inside of the wall."""
     from_back = np.arctan2(np.abs(canvas.x), canvas.y - 2)  # radians: 0 at the back, pi in front
     _paint_ribs(canvas, cage, from_back)
     _paint_sternum(canvas, cage)
     _paint_shoulder_blades(canvas, cage, from_back)
-    _paint_spine(canvas)
 
 
 def _paint_bone(canvas: Canvas, distance: Float32, bone: Float32 | float = 1.0) -> None:
@@ -67,7 +66,8 @@ def _paint_shoulder_blades(canvas: Canvas, cage: Float32, from_back: Float32) ->
         _paint_bone(canvas, np.hypot(beside, (canvas.z - 122) * 0.8) - 24)
 
 
-def _paint_spine(canvas: Canvas) -> None:
+def paint_spine(canvas: Canvas) -> None:
+    """Paint the vertebra or disc at this height, and the canal behind it."""
     center_y = float(spine_center_y(canvas.z))
     canvas = canvas.near((0, center_y + 22), (58, 62))
     x, y = canvas.x, canvas.y - np.float32(center_y)

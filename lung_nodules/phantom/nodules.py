@@ -150,11 +150,11 @@ def _draw_specs(settings: PhantomSettings, rng: np.random.Generator) -> tuple[No
 def _draw_shape(rng: np.random.Generator, spec: NoduleSpec) -> Shape:
     """A random shape whose longest axial diameter is the one asked for."""
     rotation = np.linalg.qr(rng.standard_normal((3, 3)))[0]
-    half_axes = np.array((1.0, rng.uniform(0.8, 1.0), rng.uniform(0.75, 0.95)))
+    half_axes = np.array((1.0, rng.uniform(0.75, 1.0), rng.uniform(0.7, 0.95)))
     bumps = rng.standard_normal((7, 3))
     bumps /= np.linalg.norm(bumps, axis=1, keepdims=True)
-    high = 0.22 if spec.kind is NoduleKind.SPICULATED else 0.16
-    heights = rng.uniform(-0.12, high, 7)
+    high = 0.32 if spec.kind is NoduleKind.SPICULATED else 0.18
+    heights = rng.uniform(-0.15, high, 7)
     unit = Shape(rotation / half_axes[:, None], bumps, heights, 1 + float(heights.clip(0).sum()))
     axis = np.linspace(-unit.reach_mm, unit.reach_mm, 72, dtype=np.float32)
     mask = unit.contains(axis[None, None, :], axis[None, :, None], axis[:, None, None])

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from lung_nodules.phantom.anatomy import Anatomy, horizontal_fissure, oblique_fissure
-from lung_nodules.phantom.bones import paint_bones
+from lung_nodules.phantom.bones import paint_spine, paint_wall_bones
 from lung_nodules.phantom.canvas import Canvas
 from lung_nodules.phantom.grid import Float32, Grid, Spline
 
@@ -63,8 +63,9 @@ class SlicePainter:
         muscle = self._distance(canvas, "muscle", index)
         texture = self._texture(self._tissue_texture, canvas, index)
         _paint_wall(canvas, body_distance, muscle, cage, texture)
-        paint_bones(canvas, cage)
+        paint_wall_bones(canvas, cage)
         self._paint_inside(canvas, index)
+        paint_spine(canvas)
         right, left = (self._paint_lung(canvas, name, side, index) for name, side in _LUNGS)
         return PaintedSlice(hu, (right, left))
 

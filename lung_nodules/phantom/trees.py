@@ -20,12 +20,12 @@ from lung_nodules.phantom.grid import sample
 Points = npt.NDArray[np.float64]  # [n, 3], x, y, z in LPS mm
 
 _SIDES = ((-1, "right_lung", RIGHT_HILUM), (1, "left_lung", LEFT_HILUM))
-_NUM_ARTERY_ENDINGS, _NUM_VEIN_ENDINGS = 950, 800  # a lung
-_TRUNK_RADIUS_MM = {"artery": 5.2, "vein": 4.6, "bronchus": 5.1}
+_NUM_ARTERY_ENDINGS, _NUM_VEIN_ENDINGS = 1300, 1100  # a lung
+_TRUNK_RADIUS_MM = {"artery": 5.2, "vein": 4.6, "bronchus": 4.7}
 _MURRAY_POWER = 2.75  # of a branch's radius; Murray has 3, casts of pulmonary arteries less
 _SHARE_OF_WAY = 0.42  # of the way to the centre of its points that a branch goes
 _MAX_ANGLE_COS = 0.35  # of a child to its parent
-_LEAST_LUMEN_MM = 0.95  # radius below which a bronchus is not drawn
+_LEAST_LUMEN_MM = 1.0  # radius below which a bronchus is not drawn
 _LEFT_ATRIUM = np.array(((-30.0, 16.0, -16.0), (30.0, 18.0, -12.0)))
 
 

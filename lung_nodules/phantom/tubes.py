@@ -15,7 +15,7 @@ from lung_nodules.phantom.tissues import AIR_HU, BLOOD_HU
 from lung_nodules.phantom.trees import Branches, Points
 
 _THIN_RADIUS_MM = 1.0
-_WALL_HU = -20.0
+_WALL_HU = -60.0
 _PIECE_MM = 4.0
 _STEP_MM = 0.45
 
@@ -29,7 +29,7 @@ def draw_vessels(hu: Float32, grid: Grid, vessels: Branches) -> None:
 
 def draw_airways(hu: Float32, grid: Grid, airways: Branches) -> None:
     """Draw trachea and bronchi into `hu`, in place: all walls, then all lumina, so that they are open throughout."""
-    wall_mm = 0.45 + 0.12 * airways.end_radius_mm
+    wall_mm = 0.4 + 0.09 * airways.end_radius_mm
     _draw(hu, grid, airways, wall_mm, _WALL_HU)
     _draw(hu, grid, airways, 0.0, AIR_HU)
 
