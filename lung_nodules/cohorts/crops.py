@@ -65,7 +65,7 @@ class NoduleCrop:
     @property
     def center_ijk(self) -> npt.NDArray[np.float64]:
         """Centroid of the consensus, slice, row, column."""
-        return np.argwhere(self.consensus).mean(axis=0)
+        return np.asarray(np.argwhere(self.consensus).mean(axis=0))
 
 
 def read_crops(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813  # its own documentation's name
 
 Box = tuple[slice, slice, slice]
 
@@ -99,7 +100,7 @@ class PatchGrid:
             box: The source voxels wanted.
             outside: Value of source voxels that the patch does not cover.
         """
-        inverse = np.linalg.inv(self.matrix)
+        inverse = np.asarray(np.linalg.inv(self.matrix), dtype=np.float64)
         low = np.array([part.start for part in box], dtype=float)
         shape = tuple(part.stop - part.start for part in box)
         return _resample(values, inverse @ (low - self.start), inverse, (shape[0], shape[1], shape[2]), outside)
@@ -118,6 +119,14 @@ def scale_hu(hu: npt.NDArray[Any], window_hu: tuple[float, float]) -> npt.NDArra
     low, high = window_hu
     scaled = (np.clip(hu, low, high) - low) / (high - low)
     return np.asarray(scaled, dtype=np.float32)
+
+
+def flips(count: int) -> list[tuple[int, ...]]:
+    """The first `count` of the eight ways to mirror a cube, as axes for `numpy.flip`; the first mirrors nothing."""
+    ways = [
+        tuple(axis for axis, flipped in enumerate(chosen) if flipped) for chosen in product((False, True), repeat=3)
+    ]
+    return ways[:count]
 
 
 def _box(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> Box:

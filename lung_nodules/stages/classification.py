@@ -1,10 +1,40 @@
-"""From measured nodules to findings."""
+"""From measured nodules to findings: nodule or not, how suspicious, and of what kind.
+
+A Vision Transformer reads a cube around each nodule. Its outputs are joined with the measurements by logistic
+regressions that stand in the model's record, because an image score that does not know the nodule's size loses to a
+ruler. The suspicion is that of LIDC's readers: how malignant four radiologists thought such a nodule looked. It is
+not a probability of cancer.
+
+In: the CT and its measured nodules. Out: the findings above the operating point, the most suspicious first.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
+from lung_nodules.networks.patches import PatchGrid, flips, scale_hu
+from lung_nodules.networks.record import LinearHead
+from lung_nodules.networks.runtime import Network
+from lung_nodules.progress import Progress
+from lung_nodules.settings import Settings
 from lung_nodules.stages.nodules import Nodule
+from lung_nodules.stages.volume import Volume
+
+RATING_SCALES = {  # LIDC's scales; internalStructure and calcification are classes, given as the expected class
+    "subtlety": (1, 5),
+    "internalStructure": (1, 4),
+    "calcification": (1, 6),
+    "sphericity": (1, 5),
+    "margin": (1, 5),
+    "lobulation": (1, 5),
+    "spiculation": (1, 5),
+    "texture": (1, 5),
+}
+_SMALLEST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -16,3 +46,87 @@ class Finding:
     nodule_probability: float  # 0-1: a nodule, not a vessel or scar
     suspicion_score: float  # 0-1: readers' suspicion of malignancy, never a probability of cancer
     characteristics: dict[str, float]  # LIDC characteristic -> expected reader rating on LIDC's scale
+
+
+def classify_nodules(
+    volume: Volume, nodules: tuple[Nodule, ...], classifier: Network, settings: Settings, progress: Progress
+) -> tuple[Finding, ...]:
+    """Judge every nodule and keep the ones above the operating point.
+
+    Args:
+        volume: The CT, HU.
+        nodules: Measured outlines.
+        classifier: From cubes (n, 1, D, H, W) scaled to 0-1 to logits (n, outputs); its record names the outputs.
+        settings: `Settings.classification` is read.
+        progress: Told of each nodule.
+
+    Raises:
+        ModelRefusal: ``unknown-operating-point``.
+    """
+    limits = settings.classification
+    _, point = classifier.record.operating_point(limits.operating_point)
+    judged = []
+    with progress.stage("classification", len(nodules)) as advance:
+        for nodule in nodules:
+            judged.append(_judge(volume, nodule, classifier, limits.num_flips))
+            advance(1)
+    kept = [finding for finding in judged if finding.nodule_probability >= point.threshold]
+    kept.sort(key=lambda finding: (-finding.nodule_probability, finding.nodule.label))
+    kept = kept[: limits.max_findings]
+    kept.sort(key=lambda finding: (-finding.suspicion_score, finding.nodule.label))
+    return tuple(
+        Finding(
+            finding.nodule, f"N{number}", finding.nodule_probability, finding.suspicion_score, finding.characteristics
+        )
+        for number, finding in enumerate(kept, start=1)
+    )
+
+
+def read_cube(
+    volume: Volume, center_ijk: npt.ArrayLike, classifier: Network, num_flips: int
+) -> npt.NDArray[np.float32]:
+    """The network's logits for the cube around a place, averaged over mirrored readings, (outputs,)."""
+    fed = classifier.record.preprocessing
+    grid = PatchGrid.centered(
+        np.asarray(center_ijk, dtype=float), volume.geometry.spacing_mm, (fed.patch_voxels,) * 3, fed.spacing_mm
+    )
+    image = scale_hu(grid.sample(volume.array), fed.window_hu)
+    batch = np.stack([np.flip(image, axes) for axes in flips(num_flips)])[:, None]
+    return np.asarray(classifier(np.ascontiguousarray(batch)).mean(axis=0))
+
+
+def head_inputs(logits: Mapping[str, float], features: Mapping[str, float], candidate_score: float) -> dict[str, float]:
+    """The named inputs of the heads: ``image.*`` logits, ``feature.*`` measurements and ``candidate.logit``."""
+    score = float(np.clip(candidate_score, _SMALLEST, 1 - _SMALLEST))
+    return {
+        **{f"image.{name}": value for name, value in logits.items()},
+        **{f"feature.{name}": value for name, value in features.items()},
+        "candidate.logit": float(np.log(score / (1 - score))),
+    }
+
+
+def apply_head(head: LinearHead, inputs: Mapping[str, float]) -> float:
+    """Evaluate a logistic regression of the record, 0-1."""
+    values = np.array([inputs[name] for name in head.inputs])
+    standard = (values - head.mean) / head.scale
+    return float(1 / (1 + np.exp(-(head.intercept + standard @ head.weights))))
+
+
+def rating(name: str, logit: float) -> float:
+    """A characteristic's logit as an expected rating on LIDC's scale."""
+    low, high = RATING_SCALES[name]
+    return float(low + (high - low) / (1 + np.exp(-logit)))
+
+
+def _judge(volume: Volume, nodule: Nodule, classifier: Network, num_flips: int) -> Finding:
+    record = classifier.record
+    read = read_cube(volume, nodule.center_ijk, classifier, num_flips)
+    logits = dict(zip(record.outputs, read.tolist(), strict=True))
+    inputs = head_inputs(logits, nodule.features, nodule.candidate_score)
+    return Finding(
+        nodule=nodule,
+        finding_id="",
+        nodule_probability=apply_head(record.heads["nodule"], inputs),
+        suspicion_score=apply_head(record.heads["suspicion"], inputs),
+        characteristics={name: rating(name, logits[name]) for name in RATING_SCALES if name in logits},
+    )

@@ -1,0 +1,49 @@
+"""From a record to a network: the only place that knows every architecture by name."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from lung_nodules.errors import ModelRefusal
+from lung_nodules.networks.record import Architecture, Model
+from lung_nodules.networks.unet import build_unet
+from lung_nodules.networks.vit import HybridViT, PlainViT
+
+
+def build_network(architecture: Architecture) -> nn.Module:
+    """Build a network with random weights.
+
+    Raises:
+        ModelRefusal: ``model-unsupported`` where this version does not know the architecture or its arguments.
+    """
+    try:
+        match architecture.name:
+            case "unet":
+                return build_unet(**architecture.arguments)
+            case "hybrid-vit":
+                return HybridViT(**architecture.arguments)
+            case "plain-vit":
+                return PlainViT(**architecture.arguments)
+    except TypeError as error:
+        raise ModelRefusal(
+            "model-unsupported", f"This version cannot build {architecture.name} with the record's arguments."
+        ) from error
+    raise ModelRefusal("model-unsupported", f"This version does not know the architecture {architecture.name!r}.")
+
+
+def load_network(model: Model) -> nn.Module:
+    """Build a model's network and load its weights, ready for inference.
+
+    Raises:
+        ModelRefusal: ``model-unsupported`` where the weights do not fit the architecture.
+    """
+    from safetensors.torch import load_file
+
+    network = build_network(model.record.architecture)
+    try:
+        network.load_state_dict(load_file(model.weights))
+    except RuntimeError as error:
+        raise ModelRefusal(
+            "model-unsupported", f"The weights of {model.record.name} do not fit the architecture in its record."
+        ) from error
+    return network.eval()

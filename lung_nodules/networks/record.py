@@ -1,0 +1,212 @@
+"""A model folder: weights in safetensors and `record.json`, which says what the network is and where it comes from.
+
+Reading a record needs neither torch nor the weights, so that listing the models answers at once. Loading checks the
+SHA-256 of the weights against the record, so that what runs is what was measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lung_nodules.errors import ModelRefusal
+
+Kind = Literal["detection", "segmentation", "classification"]
+KINDS: tuple[Kind, ...] = ("detection", "segmentation", "classification")
+RECORD_FILE = "record.json"
+WEIGHTS_FILE = "weights.safetensors"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Architecture(_Part):
+    """Which network, and the arguments that build it."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class Preprocessing(_Part):
+    """What the network is fed: cubes of `patch_voxels` at `spacing_mm`, HU of the window scaled to 0-1."""
+
+    spacing_mm: float = Field(gt=0)
+    window_hu: tuple[float, float]
+    patch_voxels: int = Field(ge=8)
+
+
+class OperatingPoint(_Part):
+    """A named threshold, and where it was chosen."""
+
+    threshold: float = Field(ge=0, le=1)
+    false_positives_per_scan: float | None = None
+    chosen_on: str
+
+
+class Score(_Part):
+    """One measured figure with its 95 % interval."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int
+    cohort: str
+
+
+class LinearHead(_Part):
+    """A logistic regression on named inputs: ``sigmoid(intercept + sum(weight * (x - mean) / scale))``."""
+
+    inputs: tuple[str, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    weights: tuple[float, ...]
+    intercept: float
+
+
+class TrainingData(_Part):
+    """What the network was trained on."""
+
+    cohorts: tuple[str, ...]
+    num_patients: int
+    num_examples: int
+    split: str
+    licence: str
+
+
+class ModelRecord(_Part):
+    """Everything about a model but its weights."""
+
+    name: str
+    kind: Kind
+    version: str
+    description: str
+    licence: str
+    architecture: Architecture
+    preprocessing: Preprocessing
+    outputs: tuple[str, ...]  # names of the output channels
+    operating_points: dict[str, OperatingPoint]
+    default_operating_point: str
+    heads: dict[str, LinearHead] = {}
+    data: TrainingData
+    training: dict[str, Any]
+    scores: tuple[Score, ...]
+    git_commit: str
+    weights_sha256: str
+
+    def operating_point(self, name: str = "default") -> tuple[str, OperatingPoint]:
+        """The operating point of a name, ``default`` for the record's own choice.
+
+        Raises:
+            ModelRefusal: ``unknown-operating-point``.
+        """
+        wanted = self.default_operating_point if name == "default" else name
+        if wanted not in self.operating_points:
+            known = ", ".join(sorted(self.operating_points))
+            raise ModelRefusal(
+                "unknown-operating-point", f"The {self.kind} model has no operating point {wanted!r}; it has {known}."
+            )
+        return wanted, self.operating_points[wanted]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model on disk whose weights are those of its record."""
+
+    record: ModelRecord
+    weights: Path
+
+
+@dataclass(frozen=True)
+class Models:
+    """The three models of the line."""
+
+    detection: Model
+    segmentation: Model
+    classification: Model
+
+    def __iter__(self) -> Any:
+        return iter((self.detection, self.segmentation, self.classification))
+
+
+def read_record(folder: Path) -> ModelRecord:
+    """Read the record of a model folder.
+
+    Raises:
+        ModelRefusal: ``model-missing`` or ``model-record-invalid``.
+    """
+    path = folder / RECORD_FILE
+    if not path.is_file():
+        raise ModelRefusal("model-missing", f"There is no model in the folder {folder.name}: {RECORD_FILE} is missing.")
+    try:
+        return ModelRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise ModelRefusal(
+            "model-record-invalid", f"The record of the model {folder.name} cannot be read by this version."
+        ) from error
+
+
+def load_model(folder: Path) -> Model:
+    """Read the record and check that the weights are the ones it names.
+
+    Raises:
+        ModelRefusal: ``model-missing``, ``model-record-invalid`` or ``model-altered``.
+    """
+    record = read_record(folder)
+    weights = folder / WEIGHTS_FILE
+    if not weights.is_file():
+        raise ModelRefusal("model-missing", f"The weights of the model {folder.name} are missing.")
+    if sha256_of(weights) != record.weights_sha256:
+        raise ModelRefusal(
+            "model-altered",
+            f"The weights of the model {folder.name} are not the ones that its record names.",
+            "Restore the models folder from the release.",
+        )
+    return Model(record, weights)
+
+
+def load_models(models_folder: Path) -> Models:
+    """Load the three models of the line from `detection/`, `segmentation/` and `classification/`.
+
+    Raises:
+        ModelRefusal: As `load_model`; ``model-record-invalid`` also where a folder holds another kind of model.
+    """
+    if not models_folder.is_dir():
+        raise ModelRefusal("model-missing", "The models folder does not exist.", "Name it with -m.")
+    loaded = {kind: load_model(models_folder / kind) for kind in KINDS}
+    for kind, model in loaded.items():
+        if model.record.kind != kind:
+            raise ModelRefusal("model-record-invalid", f"The folder {kind} holds a {model.record.kind} model.")
+    return Models(**loaded)
+
+
+def write_model(folder: Path, state: Mapping[str, Any], record: Mapping[str, Any]) -> ModelRecord:
+    """Write a model folder; the SHA-256 of the weights is added to the record.
+
+    Args:
+        folder: Made where it is missing; an older model in it is replaced.
+        state: The network's state dict.
+        record: The fields of `ModelRecord` but `weights_sha256`.
+    """
+    from safetensors.torch import save_file  # torch stays out of reading
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / WEIGHTS_FILE
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, weights)
+    checked = ModelRecord.model_validate({**record, "weights_sha256": sha256_of(weights)})
+    text = json.dumps(checked.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    (folder / RECORD_FILE).write_text(text + "\n", encoding="utf-8")
+    return checked
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,0 +1,138 @@
+"""From a nodule crop to a training cube: placed, augmented, and given lung above and below.
+
+Most crops end in the slice direction where the readers' outlines do, so a cube needs slices that the crop does not
+have. Two ways are mixed: real lung of another scan, blended over a feather without loss (the seam must teach
+nothing), or the end slices repeated, without loss there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from lung_nodules.cohorts.crops import NoduleCrop
+from lung_nodules.networks.patches import PatchGrid
+from lung_nodules.settings import Section
+from lung_nodules.training.backgrounds import Background, cut
+
+AIR_HU = -1024
+
+
+class CubeSettings(Section):
+    """How a cube is drawn from a crop."""
+
+    voxels: int = Field(48, ge=16, le=128, multiple_of=8, description="Side of the cube.")
+    spacing_mm: float = Field(1.0, gt=0, le=4)
+    center_jitter_mm: float = Field(5.0, ge=0, le=24, description="Greatest shift of the nodule, an axis.")
+    rotation_degrees: float = Field(15.0, ge=0, le=45, description="Greatest turn about the slice axis.")
+    scaling: float = Field(0.1, ge=0, le=0.5, description="Greatest relative change of size.")
+    noise_hu: float = Field(25.0, ge=0, le=200, description="Greatest standard deviation of added noise.")
+    gain: float = Field(0.03, ge=0, le=0.5, description="Greatest relative change of contrast.")
+    shift_hu: float = Field(50.0, ge=0, le=500, description="Greatest shift of all values.")
+    lung_context: float = Field(0.65, ge=0, le=1, description="Share of cubes with real lung above and below.")
+    feather_voxels: int = Field(2, ge=0, le=8, description="Blended slices beyond the crop, without loss.")
+    seam_tries: int = Field(
+        4, ge=1, le=32, description="Places of lung tried; the one with the smoothest seam is taken."
+    )
+
+
+@dataclass(frozen=True)
+class Cube:
+    """One training example."""
+
+    hu: npt.NDArray[np.float32]  # [slice, row, column]
+    target: npt.NDArray[np.float32]  # soft consensus, 0-1
+    known: npt.NDArray[np.float32]  # 1 where the target is known, else 0
+
+
+def draw_cube(
+    crop: NoduleCrop, backgrounds: Sequence[Background], settings: CubeSettings, rng: np.random.Generator
+) -> Cube:
+    """Draw one augmented cube that holds (a part of) the crop's nodule."""
+    grid = _random_grid(crop, settings, rng)
+    hu = grid.sample(crop.image)
+    target = grid.sample(crop.consensus.astype(np.uint8))
+    inside_plane, beyond = _coverage(grid, crop.image.shape)
+    target[beyond > 0] = 0.0
+    known = (inside_plane & (beyond <= 0)).astype(np.float32)
+    if backgrounds and crop.kind == "slices" and rng.random() < settings.lung_context:
+        hu = _with_lung(hu, beyond, backgrounds, settings, rng)
+        known[inside_plane & (beyond > settings.feather_voxels)] = 1.0
+    return augment(Cube(hu, target, known), settings, rng)
+
+
+def draw_background(
+    background: Background, center_ijk: npt.NDArray[np.int32], settings: CubeSettings, rng: np.random.Generator
+) -> Cube:
+    """Draw a cube without a nodule around a voxel of a background; voxels that are not clear are not known."""
+    shape = (settings.voxels,) * 3
+    hu = cut(background.hu, center_ijk, shape).astype(np.float32)
+    known = cut(background.clear.astype(np.int16), center_ijk, shape).astype(np.float32)
+    return augment(Cube(hu, np.zeros_like(hu), known), settings, rng)
+
+
+def augment(cube: Cube, settings: CubeSettings, rng: np.random.Generator) -> Cube:
+    """Mirror, transpose in plane, and change noise, contrast and level."""
+    arrays = [cube.hu, cube.target, cube.known]
+    flips = [axis for axis in range(3) if rng.random() < 0.5]
+    arrays = [np.flip(array, tuple(flips)) for array in arrays]
+    if rng.random() < 0.5:
+        arrays = [array.transpose(0, 2, 1) for array in arrays]
+    hu, target, known = (np.ascontiguousarray(array) for array in arrays)
+    hu = (hu - AIR_HU) * (1 + rng.uniform(-settings.gain, settings.gain)) + AIR_HU
+    hu = hu + rng.uniform(-settings.shift_hu, settings.shift_hu)
+    noise = rng.standard_normal(hu.shape, dtype=np.float32) * np.float32(rng.uniform(0, settings.noise_hu))
+    return Cube((hu + noise).astype(np.float32), target, known)
+
+
+def _random_grid(crop: NoduleCrop, settings: CubeSettings, rng: np.random.Generator) -> PatchGrid:
+    spacing = np.asarray(crop.spacing_mm)
+    jitter = rng.uniform(-settings.center_jitter_mm, settings.center_jitter_mm, 3)
+    angle = np.deg2rad(rng.uniform(-settings.rotation_degrees, settings.rotation_degrees))
+    scale = 1 + rng.uniform(-settings.scaling, settings.scaling)
+    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    shape = (settings.voxels,) * 3
+    return PatchGrid.centered(
+        crop.center_ijk + jitter / spacing, crop.spacing_mm, shape, settings.spacing_mm, rotation=turn * scale
+    )
+
+
+def _coverage(grid: PatchGrid, source_shape: tuple[int, ...]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+    """Which cube voxels lie within the crop's rows and columns, and how far beyond its end slices (<= 0: inside).
+
+    The grid turns about the slice axis only, so slices and planes can be told apart.
+    """
+    slices, rows, columns = (np.arange(size) for size in grid.shape)
+    source_slice = grid.start[0] + grid.matrix[0, 0] * slices
+    beyond = np.maximum(-0.5 - source_slice, source_slice - (source_shape[0] - 0.5)) / grid.matrix[0, 0]
+    plane = grid.to_source(np.stack(np.meshgrid([0], rows, columns, indexing="ij"), axis=-1))[0]
+    inside = (plane[..., 1:] >= -0.5) & (plane[..., 1:] <= np.array(source_shape[1:]) - 0.5)
+    full = np.broadcast_to(beyond[:, None, None], grid.shape).astype(np.float32)
+    return np.broadcast_to(inside.all(axis=-1), grid.shape), full
+
+
+def _with_lung(
+    hu: npt.NDArray[np.float32],
+    beyond: npt.NDArray[np.float32],
+    backgrounds: Sequence[Background],
+    settings: CubeSettings,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.float32]:
+    """Replace the repeated end slices by lung of a background, blended over the feather."""
+    background = backgrounds[int(rng.integers(len(backgrounds)))]
+    seam = np.flatnonzero(np.abs(beyond[:, 0, 0] - 0.5) <= 0.5)
+    best, best_cost = hu, np.inf
+    for _ in range(settings.seam_tries):
+        place = background.lung_ijk[int(rng.integers(len(background.lung_ijk)))]
+        lung = cut(background.hu, place, (settings.voxels,) * 3).astype(np.float32)
+        cost = (
+            float(np.abs(np.clip(lung[seam], -1000, 400) - np.clip(hu[seam], -1000, 400)).mean()) if len(seam) else 0.0
+        )
+        if cost < best_cost:
+            best, best_cost = lung, cost
+    weight = np.clip(beyond / max(settings.feather_voxels, 1), 0, 1)
+    return np.asarray(hu * (1 - weight) + best * weight, dtype=np.float32)
