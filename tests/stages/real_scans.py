@@ -1,0 +1,68 @@
+"""The shared real scans, read once for all tests of a session."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK
+
+from lung_nodules.settings import Settings
+from lung_nodules.stages.detection import Candidate
+from lung_nodules.stages.instances import read_instances
+from lung_nodules.stages.lungs import Lungs, segment_lungs
+from lung_nodules.stages.segmentation import Outlines
+from lung_nodules.stages.series import Selection, select_series
+from lung_nodules.stages.volume import Volume, build_volume
+
+FOLDERS = {"LIDC-IDRI-0001": "lidc-scans", "LIDC-IDRI-0003": "lidc-scans", "LIDC-IDRI-0002": "train-scans"}
+
+
+@dataclass(frozen=True)
+class RealScan:
+    selection: Selection
+    volume: Volume
+    lungs: Lungs
+    consensus: npt.NDArray[np.uint16]  # label map on the CT's grid
+    reference: list[dict[str, Any]]  # the nodules of reference.json, by label
+
+    @property
+    def outlines(self) -> Outlines:
+        """The readers' consensus in the place of an outliner's work."""
+        return outlines_of(self.consensus)
+
+
+@cache
+def read_scan(shared_data: Path, patient: str) -> RealScan:
+    folder = shared_data / FOLDERS[patient]
+    selection = select_series(read_instances(folder / patient, Settings()), Settings())
+    volume = build_volume(selection, Settings())
+    reference = json.loads((folder / "reference.json").read_text(encoding="utf-8"))["scans"][patient]["nodules"]
+    consensus = _on_grid_of(volume, folder / f"{patient}_consensus.nii.gz")
+    return RealScan(selection, volume, segment_lungs(volume, Settings()), consensus, reference)
+
+
+def outlines_of(label_map: npt.NDArray[np.uint16]) -> Outlines:
+    """A label map as the outliner would hand it on; candidate k has the score 1 / k."""
+    candidates = tuple(
+        Candidate((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1 / label, 1.0, (1.0, 1.0, 1.0))
+        for label in range(1, int(label_map.max()) + 1)
+    )
+    return Outlines(label_map, candidates, 0, 0)
+
+
+def _on_grid_of(volume: Volume, path: Path) -> npt.NDArray[np.uint16]:
+    """Read a NIfTI label map and put every labelled voxel where it lies in the CT."""
+    image = SimpleITK.ReadImage(str(path))
+    labels = SimpleITK.GetArrayFromImage(image)
+    indices = np.argwhere(labels)
+    points = [image.TransformIndexToPhysicalPoint([int(i) for i in index[::-1]]) for index in indices]
+    on_grid = np.rint(volume.geometry.to_index(points)).astype(int)
+    label_map = np.zeros(volume.array.shape, dtype=np.uint16)
+    label_map[tuple(on_grid.T)] = labels[tuple(indices.T)]
+    return label_map
