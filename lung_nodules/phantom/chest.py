@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from lung_nodules.phantom.anatomy import build_anatomy
 from lung_nodules.phantom.grid import Float32, Grid
-from lung_nodules.phantom.nodules import NoduleTruth, draw_nodules, place_nodules
+from lung_nodules.phantom.nodules import NoduleTruth, draw_ground_glass, draw_solid, place_nodules, render_nodule
 from lung_nodules.phantom.placement import Neighbourhood
 from lung_nodules.phantom.scanner import Scanner
 from lung_nodules.phantom.settings import PhantomSettings
@@ -66,15 +67,17 @@ def _draw_chest(
     painting = pool.map(painter.paint, range(grid.shape[0]))
     trees = grow_trees(anatomy, settings.seed)
     nodules = place_nodules(settings, anatomy, grid, Neighbourhood.of(trees))
+    rendering = pool.map(partial(render_nodule, grid, anatomy), nodules, range(1, len(nodules) + 1))
     ideal: Float32 = np.empty(grid.shape, dtype=np.float32)
     lung_pixels = np.zeros(2)
     for index, painted in enumerate(painting):
         ideal[index] = painted.hu
         lung_pixels += painted.lung_pixels
         advance(1)
-    drawing = draw_nodules(ideal, grid, anatomy, nodules)
-    next(drawing)  # ground glass lies under the vessels
+    patches = list(rendering)
+    draw_ground_glass(ideal, patches)
     draw_vessels(ideal, grid, trees.vessels)
     draw_airways(ideal, grid, trees.airways)
+    draw_solid(ideal, patches)
     right, left = (round(float(n) * grid.voxel_volume_mm3 / 1e6, 3) for n in lung_pixels)
-    return ideal, tuple(truth for truth in drawing if truth is not None), (right, left)
+    return ideal, tuple(patch.truth for patch in patches), (right, left)

@@ -7,7 +7,6 @@ as for everything else, and moves neither. What is true of a nodule is read off 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,13 +83,14 @@ class PlacedNodule:
 
 
 @dataclass(frozen=True)
-class _Patch:
+class NodulePatch:
     """A nodule on the voxels around it."""
 
+    nodule: PlacedNodule
     box: tuple[slice, slice, slice]
     share: Float32  # of each voxel that the nodule covers
-    core: Float32  # of each voxel that its solid core covers
-    spicules: Float32
+    core: Float32  # of each voxel that what is solid of it covers, spicules aside
+    spicules: Float32  # of each voxel that its spicules cover
     truth: NoduleTruth
 
 
@@ -115,24 +115,20 @@ def place_nodules(
     return [placed[k] for k in range(len(specs))]
 
 
-def draw_nodules(
-    hu: Float32, grid: Grid, anatomy: Anatomy, nodules: list[PlacedNodule]
-) -> Iterator[NoduleTruth | None]:
-    """Draw nodules into `hu` in two steps: first all ground glass, then, after vessels were drawn, all that is solid.
+def draw_ground_glass(hu: Float32, patches: list[NodulePatch]) -> None:
+    """Draw what is ground glass, before the vessels that shine through it; so does the lung's own texture."""
+    for patch in patches:
+        if patch.nodule.spec.kind in (NoduleKind.GROUND_GLASS, NoduleKind.PART_SOLID):
+            _, y, z = patch.nodule.center_lps
+            hu[patch.box] += patch.share * (patch.nodule.ground_glass_hu - parenchyma_hu(y, z))
 
-    The iterator gives None once the ground glass is drawn; the caller draws the vessels; then it gives the truths.
-    """
-    patches = [_render(grid, anatomy, nodule, number) for number, nodule in enumerate(nodules, start=1)]
-    for nodule, patch in zip(nodules, patches, strict=True):
-        if nodule.spec.kind in (NoduleKind.GROUND_GLASS, NoduleKind.PART_SOLID):
-            _, y, z = nodule.center_lps  # the lung's own texture shines through
-            hu[patch.box] += patch.share * (nodule.ground_glass_hu - parenchyma_hu(y, z))
-    yield None
-    for nodule, patch in zip(nodules, patches, strict=True):
+
+def draw_solid(hu: Float32, patches: list[NodulePatch]) -> None:
+    """Draw what is solid, over the vessels and airways."""
+    for patch in patches:
         part = hu[patch.box]
         for share in (patch.spicules, patch.core):
-            part += share * (nodule.solid_hu - part)
-        yield patch.truth
+            part += share * (patch.nodule.solid_hu - part)
 
 
 def _draw_specs(settings: PhantomSettings, rng: np.random.Generator) -> tuple[NoduleSpec, ...]:
@@ -180,14 +176,18 @@ def _finish(
     return PlacedNodule(spec, shape, center, side, spicules, (x, y, z), solid, ground_glass)
 
 
-def _render(grid: Grid, anatomy: Anatomy, nodule: PlacedNodule, number: int) -> _Patch:
-    """Cover the voxels around a nodule with it, from a finer grid of points."""
+def render_nodule(grid: Grid, anatomy: Anatomy, nodule: PlacedNodule, number: int) -> NodulePatch:
+    """Cover the voxels around a nodule with it, from a finer grid of points; `number` counts from 1.
+
+    Raises:
+        UsageRefusal: ``nodule-outside-scan``.
+    """
     center = np.asarray(nodule.center_lps)
     reach = nodule.shape.reach_mm * (1.6 if len(nodule.spicules) else 1.0) + 1
     box = box_around(grid, center - reach, center + reach)
     if box is None:
         raise UsageRefusal("nodule-outside-scan", f"Nodule P{number} lies outside the slices of the phantom.")
-    fine_mm = max(0.2, nodule.spec.diameter_mm / 60)
+    fine_mm = max(0.2, nodule.spec.diameter_mm / 50)
     factors = [int(np.ceil(step / fine_mm)) for step in grid.spacing_mm]
     z, y, x = axes = [
         _subdivided(axis[part], step, factor)
@@ -209,7 +209,7 @@ def _render(grid: Grid, anatomy: Anatomy, nodule: PlacedNodule, number: int) -> 
     spikes = _spicules(nodule, x, y, z) & in_lung
     truth = _truth(nodule, number, mask, core, axes, [s / f for s, f in zip(grid.spacing_mm, factors, strict=True)])
     share, core_share, spike_share = (_voxel_means(part, factors) for part in (mask, core, spikes))
-    return _Patch(box, share, core_share, spike_share, truth)
+    return NodulePatch(nodule, box, share, core_share, spike_share, truth)
 
 
 def _subdivided(axis_mm: Float32, step_mm: float, factor: int) -> npt.NDArray[np.float64]:

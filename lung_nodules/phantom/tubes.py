@@ -17,7 +17,8 @@ from lung_nodules.phantom.trees import Branches, Points
 _THIN_RADIUS_MM = 1.0
 _WALL_HU = -60.0
 _PIECE_MM = 4.0
-_STEP_MM = 0.45
+_HAIR_RADIUS_MM = 0.4  # below which a cross-section is a point
+_STEP_MM = 0.5
 
 
 def draw_vessels(hu: Float32, grid: Grid, vessels: Branches) -> None:
@@ -90,9 +91,10 @@ def _spread(hu: Float32, grid: Grid, branches: Branches) -> None:
     chord = np.where(chord > 0, chord, np.roll(chord, 1))
     volume = np.pi * radius**2 * chord
     way = (branches.end - branches.start)[number]
-    offsets = [0 * points, *_ring(way, radius * 0.72)]
-    everywhere = np.concatenate([points + offset for offset in offsets])
-    _splat(hu, grid, everywhere, np.tile(volume / len(offsets), len(offsets)))
+    thick = radius > _HAIR_RADIUS_MM
+    offsets = [0 * points[thick], *_ring(way[thick], radius[thick] * 0.72)]
+    everywhere = np.concatenate([points[~thick], *(points[thick] + offset for offset in offsets)])
+    _splat(hu, grid, everywhere, np.concatenate([volume[~thick], np.tile(volume[thick] / len(offsets), len(offsets))]))
 
 
 def _ring(way: Points, radius: npt.NDArray[np.float64]) -> list[Points]:
