@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ from lung_nodules.errors import Refusal
 from lung_nodules.execution import Line, Order, Task, end_on_signals, execute, say_refusal
 
 EPILOG = "Research use only. Not a medical device, not for diagnosis."
+Kind = Literal["segmentation", "detection", "classification"]
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
@@ -148,6 +149,40 @@ def models(folder: ModelsOption = Path("models")) -> None:
     from lung_nodules.tables import models_table
 
     Console().print(models_table([read_record(folder / kind) for kind in KINDS]))
+
+
+train = typer.Typer(
+    help="Teach a network on a cohort and put it into the models folder; first segmentation, then the others.",
+    no_args_is_help=True,
+    context_settings=HELP_OPTIONS,
+)
+app.add_typer(train, name="train")
+
+
+def _train_command(kind: Kind) -> Callable[..., None]:
+    """Make the command that trains one kind of model: the options are the same for all."""
+
+    def command(
+        crops: Annotated[Path, typer.Option(metavar="FOLDER", help="Nodule crops: nodules.csv and its .npz files.")],
+        scans: Annotated[Path, typer.Option(metavar="FOLDER", help="Whole scans of patients who train.")],
+        models_folder: ModelsOption = Path("models"),
+        run: Annotated[Path, typer.Option(metavar="FOLDER", help="Checkpoint and log.")] = Path("runs") / kind,
+        steps: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+        resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
+        compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: slower start, faster steps.")] = False,
+    ) -> None:
+        from lung_nodules.progress import choose_progress
+        from lung_nodules.training import recipes
+
+        workshop = recipes.Workshop(crops, scans, run, models_folder, resume)
+        recipes.teach(kind, workshop, {"steps": steps, "compiled": compiled or None}, choose_progress())
+
+    return command
+
+
+train.command("segmentation", help="The outliner.")(_train_command("segmentation"))
+train.command("detection", help="The finder; starts from the outliner.")(_train_command("detection"))
+train.command("classification", help="The Vision Transformer; needs the other two.")(_train_command("classification"))
 
 
 @app.command()

@@ -43,6 +43,7 @@ class Background:
 
     name: str  # patient ID of the public cohort
     hu: npt.NDArray[np.int16] = field(repr=False)  # [slice, row, column], isotropic
+    near_lung: npt.NDArray[np.bool_] = field(repr=False)  # lung and its margin: where the line searches
     clear: npt.NDArray[np.bool_] = field(repr=False)  # no nodule here or within the margin
     lung_ijk: npt.NDArray[np.int32] = field(repr=False)  # (n, 3) clear lung voxels, a fixed random sample
 
@@ -88,7 +89,8 @@ def _read_background(folder: Path, patient: str, settings: BackgroundSettings) -
     clear = _clear(volume, grid, folder, patient, settings)
     lung = grid.sample((lungs.label_map > 0).astype(np.uint8)) >= 0.5
     hu = np.round(grid.sample(volume.array)).astype(np.int16)
-    return Background(patient, hu, clear, _sample_places(clear & lung, settings))
+    near = dilate(lung, line.detection.margin_mm, (settings.spacing_mm,) * 3)
+    return Background(patient, hu, near, clear, _sample_places(clear & lung, settings))
 
 
 def _grid(volume: Volume, spacing_mm: float) -> PatchGrid:

@@ -75,6 +75,21 @@ def draw_background(
     return augment(Cube(hu, np.zeros_like(hu), known), settings, rng)
 
 
+def with_slab(cube: Cube, background: Background, settings: CubeSettings, rng: np.random.Generator) -> Cube:
+    """Paste a slab of other lung into a cube, so that a seam is no sign of a nodule; the feather has no loss."""
+    thickness = int(rng.integers(2, settings.voxels // 2))
+    first = int(rng.integers(0, settings.voxels - thickness))
+    place = background.lung_ijk[int(rng.integers(len(background.lung_ijk)))]
+    slab = cut(background.hu, place, (settings.voxels,) * 3).astype(np.float32)
+    clear = cut(background.clear.astype(np.int16), place, (settings.voxels,) * 3).astype(np.float32)
+    slices = np.arange(settings.voxels)
+    depth = np.minimum(slices - first, first + thickness - 1 - slices)[:, None, None]  # negative outside the slab
+    weight = np.clip((depth + settings.feather_voxels) / max(settings.feather_voxels, 1), 0, 1)
+    known = np.where(depth >= 0, clear, cube.known) * ((weight == 0) | (weight == 1))
+    hu = cube.hu * (1 - weight) + slab * weight
+    return Cube(hu.astype(np.float32), cube.target * (depth < 0), known.astype(np.float32))
+
+
 def augment(cube: Cube, settings: CubeSettings, rng: np.random.Generator) -> Cube:
     """Mirror, transpose in plane, and change noise, contrast and level."""
     arrays = [cube.hu, cube.target, cube.known]

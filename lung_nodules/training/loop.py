@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from pydantic import Field
@@ -24,10 +24,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from lung_nodules.progress import Progress
 from lung_nodules.settings import Section
+from lung_nodules.training.cubes import CubeSettings
 
-Batch = dict[str, Tensor]
+TensorBatch = dict[str, Tensor]
 Forward = Callable[[Tensor], Tensor]
-Loss = Callable[[Forward, Batch], Tensor]
+Loss = Callable[[Forward, TensorBatch], Tensor]
 Validate = Callable[[nn.Module], dict[str, float]]
 
 
@@ -49,6 +50,18 @@ class LoopSettings(Section):
     compiled: bool = Field(
         False, description="torch.compile the network: a minute of start-up, a quarter faster after."
     )
+
+
+class TrainingSettings(Section):
+    """What the recipes have in common."""
+
+    cube: CubeSettings = CubeSettings()
+    loop: LoopSettings = LoopSettings()
+
+    def with_loop(self, changes: Mapping[str, Any]) -> Self:
+        """The same settings, the loop's changed where `changes` names a value that is not None."""
+        given = {name: value for name, value in changes.items() if value is not None}
+        return self.model_copy(update={"loop": LoopSettings.model_validate(self.loop.model_dump() | given)})
 
 
 class NotFiniteError(RuntimeError):
@@ -101,7 +114,7 @@ def start_run(network: nn.Module, settings: LoopSettings) -> Run:
 
 def fit(
     run: Run,
-    examples: Dataset[Batch],
+    examples: Dataset[TensorBatch],
     loss: Loss,
     validate: Validate,
     settings: LoopSettings,
@@ -142,7 +155,7 @@ def fit(
                 saved = time.monotonic()
 
 
-def train_step(run: Run, forward: Forward, batch: Batch, loss: Loss, settings: LoopSettings) -> float:
+def train_step(run: Run, forward: Forward, batch: TensorBatch, loss: Loss, settings: LoopSettings) -> float:
     """One update of the weights; the value of the loss before it."""
     run.network.train()
     for group in run.optimizer.param_groups:
@@ -172,7 +185,7 @@ def _moving_average(settings: LoopSettings) -> Any:
     return get_ema_multi_avg_fn(settings.ema_decay)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
-def _batches(examples: Dataset[Batch], start: int, end: int, settings: LoopSettings) -> Iterator[Batch]:
+def _batches(examples: Dataset[TensorBatch], start: int, end: int, settings: LoopSettings) -> Iterator[TensorBatch]:
     numbers = range(start * settings.batch_size, end * settings.batch_size)
     return iter(
         DataLoader(

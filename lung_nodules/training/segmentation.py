@@ -6,10 +6,12 @@ denominators (Milletari 2016, 10.1109/3DV.2016.79) plus weighted cross-entropy o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cc3d
 import numpy as np
+import numpy.typing as npt
 import torch
 from monai.losses.dice import MaskedDiceLoss
 from pydantic import Field
@@ -17,25 +19,25 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from lung_nodules.cohorts.crops import NoduleCrop
-from lung_nodules.networks.patches import PatchGrid, scale_hu
+from lung_nodules.networks.patches import flips, scale_hu
+from lung_nodules.networks.runtime import Batch
 from lung_nodules.networks.unet import Variant, build_unet
 from lung_nodules.progress import Progress
-from lung_nodules.settings import Section
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.cubes import Cube, CubeSettings, draw_cube
-from lung_nodules.training.loop import Batch, Forward, LoopSettings, Loss, Run, fit, start_run
+from lung_nodules.training.loop import Forward, Loss, Run, TensorBatch, TrainingSettings, fit, start_run
+from lung_nodules.training.reading import judging_grid, reader
 
 WINDOW_HU = (-1000.0, 400.0)
+THRESHOLD = 0.5
 _DICE = MaskedDiceLoss(sigmoid=True, squared_pred=True, smooth_nr=1.0, smooth_dr=1.0)
 
 
-class SegmentationTraining(Section):
+class SegmentationTraining(TrainingSettings):
     """Everything that decides a training run of the outliner."""
 
     variant: Variant = "residual"
     channels: tuple[int, ...] = (16, 32, 64, 128)
-    cube: CubeSettings = CubeSettings()
-    loop: LoopSettings = LoopSettings()
     weight_by_readers: tuple[float, float, float] = Field(
         (0.2, 0.5, 1.0), description="Sampling weight of nodules outlined by one, two, three or more readers."
     )
@@ -44,7 +46,7 @@ class SegmentationTraining(Section):
     cross_entropy_weight: float = Field(10.0, ge=0)
 
 
-class NoduleCubes(Dataset[Batch]):
+class NoduleCubes(Dataset[TensorBatch]):
     """The outliner's examples, by running number."""
 
     def __init__(
@@ -55,7 +57,7 @@ class NoduleCubes(Dataset[Batch]):
         self.backgrounds = backgrounds
         self.settings = settings
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, number: int) -> TensorBatch:
         rng = np.random.default_rng([self.settings.loop.seed, number])
         crop = self.crops[rng.choice(len(self.crops), p=self.weights)]
         return to_batch(draw_cube(crop, self.backgrounds, self.settings.cube, rng))
@@ -91,7 +93,7 @@ def train_outliner(
 
 def channels_last(network: nn.Module) -> nn.Module:
     """The network with its weights in the memory format that runs fastest on CPUs and tensor cores."""
-    formatted: nn.Module = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's overloads lack it
+    formatted: nn.Module = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return formatted
 
 
@@ -109,7 +111,7 @@ def sampling_weights(
     return np.asarray(weights / weights.sum())
 
 
-def to_batch(cube: Cube) -> Batch:
+def to_batch(cube: Cube) -> TensorBatch:
     """One cube as tensors with a channel axis."""
     return {
         "image": torch.from_numpy(scale_hu(cube.hu, WINDOW_HU))[None],
@@ -121,7 +123,7 @@ def to_batch(cube: Cube) -> Batch:
 def outline_loss(cross_entropy_weight: float) -> Loss:
     """Soft Dice a cube plus weighted mean cross-entropy, both over the known voxels."""
 
-    def loss(network: Forward, batch: Batch) -> Tensor:
+    def loss(network: Forward, batch: TensorBatch) -> Tensor:
         image = batch["image"].contiguous(memory_format=torch.channels_last_3d)
         logits = network(image).float()
         target, known = batch["target"], batch["known"]
@@ -132,28 +134,42 @@ def outline_loss(cross_entropy_weight: float) -> Loss:
     return loss
 
 
-@torch.inference_mode()
-def crop_dice(network: nn.Module, crops: Sequence[NoduleCrop], cube: CubeSettings, seed: int = 0) -> list[float]:
-    """Dice of the outline against the consensus on each crop's own grid, the centre known to +-2 mm an axis, no flips.
+def crop_dice(network: nn.Module, crops: Sequence[NoduleCrop], cube: CubeSettings, num_flips: int = 1) -> list[float]:
+    """Dice of the outline against the consensus on each crop's own grid, the centre known to 2 mm an axis."""
+    read = reader(network)
+    return [
+        dice(outline_crop(read, crop, number, cube, num_flips), crop.consensus) for number, crop in enumerate(crops)
+    ]
 
-    Beyond the crop's end slices the end slice is repeated.
+
+def outline_crop(
+    read: Callable[[Batch], Batch], crop: NoduleCrop, number: int, cube: CubeSettings, num_flips: int
+) -> npt.NDArray[np.bool_]:
+    """The outline of a crop's nodule on the crop's own grid: the component nearest to where the nodule is said to be.
+
+    Args:
+        read: The outliner.
+        crop: The nodule; beyond its end slices the end slice is repeated.
+        number: Seeds the error of the centre.
+        cube: Cube and spacing.
+        num_flips: Mirrored readings that are averaged.
     """
-    network.eval()
-    scores = []
-    for number, crop in enumerate(crops):
-        rng = np.random.default_rng([seed, number])
-        error = rng.uniform(-2, 2, 3) / np.asarray(crop.spacing_mm)
-        grid = PatchGrid.centered(crop.center_ijk + error, crop.spacing_mm, (cube.voxels,) * 3, cube.spacing_mm)
-        image = torch.from_numpy(scale_hu(grid.sample(crop.image), WINDOW_HU))[None, None]
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            probability = torch.sigmoid(network(image.contiguous(memory_format=torch.channels_last_3d)).float())
-        box = (slice(0, crop.image.shape[0]), slice(0, crop.image.shape[1]), slice(0, crop.image.shape[2]))
-        outline = grid.back(probability[0, 0].numpy(), box) >= 0.5
-        scores.append(dice(outline, crop.consensus))
-    return scores
+    grid = judging_grid(crop, cube, number)
+    image = scale_hu(grid.sample(crop.image), WINDOW_HU)
+    mirrored = [np.flip(read(np.flip(image, axes)[None, None].copy())[0, 0], axes) for axes in flips(num_flips)]
+    probability = np.mean([1 / (1 + np.exp(-logits)) for logits in mirrored], axis=0)
+    first, second, third = (slice(0, size) for size in crop.image.shape)
+    inside = grid.back(probability, (first, second, third)) >= THRESHOLD
+    components = cc3d.connected_components(inside, connectivity=18)
+    places = np.argwhere(components)
+    if not len(places):
+        return inside
+    center = grid.to_source((np.array(grid.shape) - 1) / 2)
+    nearest = np.linalg.norm((places - center) * crop.spacing_mm, axis=1).argmin()
+    return np.asarray(components == components[tuple(places[int(nearest)])])
 
 
-def dice(one: np.ndarray, other: np.ndarray) -> float:
+def dice(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
     """Dice of two masks; 1 where both are empty."""
     total = int(one.sum()) + int(other.sum())
     return 2 * int((one & other).sum()) / total if total else 1.0

@@ -1,0 +1,195 @@
+"""Teaching the finder: where a nodule may be.
+
+The finder starts from the outliner's weights, which know what a nodule's tissue looks like, and learns what is none:
+its cubes hold the nodule anywhere, and three of eight hold lung without a nodule, from places where the finder itself
+was wrong on the training scans (hard negatives, mined again and again while it learns).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cc3d
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import nn
+from torch.utils.data import Dataset
+
+from lung_nodules.cohorts.crops import NoduleCrop
+from lung_nodules.networks.patches import scale_hu
+from lung_nodules.networks.unet import Variant, build_unet
+from lung_nodules.progress import Progress
+from lung_nodules.settings import DetectionSettings
+from lung_nodules.stages.detection import find_probability
+from lung_nodules.training.backgrounds import Background
+from lung_nodules.training.cubes import CubeSettings, draw_background, draw_cube, with_slab
+from lung_nodules.training.loop import LoopSettings, Run, TensorBatch, TrainingSettings, fit, start_run
+from lung_nodules.training.reading import judging_grid, reader
+from lung_nodules.training.segmentation import (
+    WINDOW_HU,
+    channels_last,
+    outline_loss,
+    sampling_weights,
+    to_batch,
+    usable_crops,
+)
+
+
+class DetectionTraining(TrainingSettings):
+    """Everything that decides a training run of the finder."""
+
+    variant: Variant = "residual"
+    channels: tuple[int, ...] = (16, 32, 64, 128)
+    cube: CubeSettings = CubeSettings(center_jitter_mm=16.0)
+    loop: LoopSettings = LoopSettings(steps=2800, learning_rate=1e-3)
+    weight_by_readers: tuple[float, float, float] = (0.2, 0.5, 1.0)
+    iso_weight: float = Field(default=2.0, ge=0)
+    hu_steps_limit: int = Field(default=8, ge=0)
+    cross_entropy_weight: float = Field(default=10.0, ge=0)
+    negative_share: float = Field(default=0.375, ge=0, le=1, description="Cubes without a nodule.")
+    mined_share: float = Field(default=0.6, ge=0, le=1, description="Of these, from mined places where there are any.")
+    slab_share: float = Field(default=0.4, ge=0, le=1, description="Of these, with a slab of other lung pasted in.")
+    mine_at: tuple[float, ...] = Field(default=(0.1, 0.35, 0.65), description="Parts of the run at which to mine.")
+    mine_threshold: float = Field(default=0.05, gt=0, lt=1, description="Probability from which a place was wrong.")
+    mine_window_voxels: int = Field(default=96, ge=32, multiple_of=8)
+    judged_threshold: float = Field(default=0.3, gt=0, lt=1, description="For the sensitivity in the log.")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A place of a background where the finder saw a nodule."""
+
+    background: int  # number of the background
+    center_ijk: tuple[int, int, int]
+    score: float  # the finder's greatest probability there
+
+
+class FinderCubes(Dataset[TensorBatch]):
+    """The finder's examples, by running number."""
+
+    def __init__(
+        self,
+        crops: Sequence[NoduleCrop],
+        backgrounds: Sequence[Background],
+        mistakes: Sequence[Mistake],
+        settings: DetectionTraining,
+    ) -> None:
+        self.crops = usable_crops(crops, settings.hu_steps_limit)
+        self.weights = sampling_weights(self.crops, settings.weight_by_readers, settings.iso_weight)
+        self.backgrounds, self.mistakes, self.settings = backgrounds, mistakes, settings
+
+    def __getitem__(self, number: int) -> TensorBatch:
+        rng = np.random.default_rng([self.settings.loop.seed, number])
+        if rng.random() < self.settings.negative_share:
+            return self._negative(rng)
+        crop = self.crops[rng.choice(len(self.crops), p=self.weights)]
+        return to_batch(draw_cube(crop, self.backgrounds, self.settings.cube, rng))
+
+    def _negative(self, rng: np.random.Generator) -> TensorBatch:
+        cube = self.settings.cube
+        background, place = self._place(rng)
+        drawn = draw_background(background, place, cube, rng)
+        if rng.random() < self.settings.slab_share:
+            other = self.backgrounds[int(rng.integers(len(self.backgrounds)))]
+            drawn = with_slab(drawn, other, cube, rng)
+        return to_batch(drawn)
+
+    def _place(self, rng: np.random.Generator) -> tuple[Background, npt.NDArray[np.int32]]:
+        if self.mistakes and rng.random() < self.settings.mined_share:
+            mistake = self.mistakes[int(rng.integers(len(self.mistakes)))]
+            reach = self.settings.cube.voxels // 3
+            shift = rng.integers(-reach, reach + 1, 3)
+            return self.backgrounds[mistake.background], (np.array(mistake.center_ijk) + shift).astype(np.int32)
+        background = self.backgrounds[int(rng.integers(len(self.backgrounds)))]
+        return background, background.lung_ijk[int(rng.integers(len(background.lung_ijk)))]
+
+
+def train_finder(
+    crops: Sequence[NoduleCrop],
+    validation: Sequence[NoduleCrop],
+    backgrounds: Sequence[Background],
+    settings: DetectionTraining,
+    folder: Path,
+    progress: Progress,
+    *,
+    initial: nn.Module | None = None,
+    resume: bool = False,
+) -> Run:
+    """Train a finder; `folder` gets the checkpoint and the log. Returns the finished run.
+
+    Args:
+        crops: Nodules that train.
+        validation: Nodules of other patients, for the log.
+        backgrounds: Scans that train.
+        settings: See `DetectionTraining`.
+        folder: For the checkpoint and the log.
+        progress: Told of steps and of mining.
+        initial: A network of the same architecture to start from, such as the outliner.
+        resume: Go on from the folder's checkpoint; what the finder was wrong about is mined again first.
+    """
+    torch.manual_seed(settings.loop.seed)
+    network = build_unet(settings.variant, settings.channels)
+    if initial is not None:
+        network.load_state_dict(initial.state_dict())
+    run = start_run(channels_last(network), settings.loop)
+    mistakes: list[Mistake] = []
+    if resume:
+        run.resume(folder / "checkpoint.pt")
+        mistakes = mine(run.average.module, backgrounds, settings, progress)
+    judged = [crop for crop in validation if crop.num_masks >= 3 and crop.kind == "slices"]
+    for end in [*(int(part * settings.loop.steps) for part in settings.mine_at), settings.loop.steps]:
+        if run.step >= end:
+            continue
+        fit(
+            run,
+            FinderCubes(crops, backgrounds, mistakes, settings),
+            outline_loss(settings.cross_entropy_weight),
+            lambda network: {"found": float(np.mean(found_crops(network, judged, settings)))},
+            settings.loop,
+            folder,
+            progress,
+            until_step=end,
+        )
+        if end < settings.loop.steps:
+            mistakes += mine(run.average.module, backgrounds, settings, progress)
+    return run
+
+
+def mine(
+    network: nn.Module, backgrounds: Sequence[Background], settings: DetectionTraining, progress: Progress
+) -> list[Mistake]:
+    """Where the network sees nodules in lung that has none."""
+    read = reader(network)
+    found = []
+    limits = DetectionSettings()
+    for number, background in enumerate(backgrounds):
+        scaled = scale_hu(background.hu, WINDOW_HU)
+        probability = find_probability(
+            scaled, background.near_lung, read, settings.mine_window_voxels, limits, progress
+        )
+        probability[~(background.clear & background.near_lung)] = 0.0
+        components = cc3d.connected_components(probability > settings.mine_threshold, connectivity=18)
+        statistics = cc3d.statistics(components)
+        for label, box in enumerate(statistics["bounding_boxes"]):
+            if label:
+                center = np.rint(statistics["centroids"][label]).astype(int)
+                score = float(probability[box][components[box] == label].max())
+                found.append(Mistake(number, (int(center[0]), int(center[1]), int(center[2])), score))
+    return found
+
+
+def found_crops(network: nn.Module, crops: Sequence[NoduleCrop], settings: DetectionTraining) -> list[float]:
+    """1 for each nodule in which the probability somewhere reaches the threshold, else 0; end slices repeated."""
+    read = reader(network)
+    hits = []
+    for number, crop in enumerate(crops):
+        grid = judging_grid(crop, settings.cube, number)
+        logits = read(scale_hu(grid.sample(crop.image), WINDOW_HU)[None, None])[0, 0]
+        inside = grid.sample(crop.consensus.astype(np.uint8)) >= 0.5
+        probability = 1 / (1 + np.exp(-logits))
+        hits.append(float(inside.any() and probability[inside].max() >= settings.judged_threshold))
+    return hits

@@ -1,0 +1,95 @@
+"""Fitting the classifier's heads: logistic regressions that join the network's outputs with the measurements.
+
+The suspicion head is fitted in two steps, because the network knows its own training nodules too well: a regression
+on the measurements alone is fitted to training patients; how much of it and of the image is to be believed is fitted
+to validation patients. Both steps are linear, so they are stored as one head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from lung_nodules.cohorts.crops import NoduleCrop
+from lung_nodules.networks.record import LinearHead
+from lung_nodules.networks.runtime import Batch
+from lung_nodules.stages.features import measure_features
+from lung_nodules.training.classification import MALIGNANCY_MIDDLE, OUTPUTS, read_logits
+from lung_nodules.training.cubes import CubeSettings
+from lung_nodules.training.segmentation import outline_crop
+
+MIN_READERS = 3
+STRENGTH = 0.3  # inverse regularisation of the regression on measurements
+NODULE_HEAD = LinearHead(inputs=("image.nodule",), mean=(0.0,), scale=(1.0,), weights=(1.0,), intercept=0.0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A crop with what the line would know of it."""
+
+    crop: NoduleCrop
+    inputs: Mapping[str, float]  # of the heads, but for the candidate's score
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether the readers' mean malignancy is above the middle of the scale."""
+        return self.crop.ratings["malignancy"] > MALIGNANCY_MIDDLE
+
+
+def measure_crops(
+    crops: Sequence[NoduleCrop],
+    outline: Callable[[Batch], Batch],
+    classifier: nn.Module,
+    cube: CubeSettings,
+    num_flips: int,
+) -> list[Measured]:
+    """Outline, measure and read crops; a crop in which nothing is outlined is left out."""
+    logits = read_logits(classifier, crops, cube, num_flips)
+    measured = []
+    for number, (crop, row) in enumerate(zip(crops, logits, strict=True)):
+        mask = outline_crop(outline, crop, number, cube, 1)
+        if mask.any():
+            features = measure_features(crop.image, mask, crop.spacing_mm)
+            image = {f"image.{name}": float(value) for name, value in zip(OUTPUTS, row, strict=True)}
+            measured.append(Measured(crop, image | {f"feature.{name}": value for name, value in features.items()}))
+    return measured
+
+
+def decided(measured: Sequence[Measured]) -> list[Measured]:
+    """Nodules of three and more readers whose mean malignancy is not the middle of the scale."""
+    return [
+        one
+        for one in measured
+        if one.crop.num_readers >= MIN_READERS and one.crop.ratings["malignancy"] != MALIGNANCY_MIDDLE
+    ]
+
+
+def fit_suspicion(train: Sequence[Measured], validation: Sequence[Measured]) -> LinearHead:
+    """Fit the suspicion head; 0-1, the share of such nodules whose mean malignancy rating is above 3."""
+    from sklearn.linear_model import LogisticRegression  # of the training extra
+
+    names = tuple(name for name in decided(train)[0].inputs if name.startswith("feature."))
+    table, labels = _table(decided(train), names)
+    mean, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-6)
+    ruler = LogisticRegression(C=STRENGTH, max_iter=1000).fit((table - mean) / scale, labels)
+    held, held_labels = _table(decided(validation), names)
+    image = _table(decided(validation), ("image.malignancy",))[0][:, 0]
+    measured = (held - mean) / scale @ ruler.coef_[0] + ruler.intercept_[0]
+    joint = LogisticRegression(C=10.0, max_iter=1000).fit(np.column_stack([measured, image]), held_labels)
+    of_ruler, of_image = joint.coef_[0]
+    return LinearHead(
+        inputs=(*names, "image.malignancy"),
+        mean=(*mean.tolist(), 0.0),
+        scale=(*scale.tolist(), 1.0),
+        weights=(*(of_ruler * ruler.coef_[0]).tolist(), float(of_image)),
+        intercept=float(joint.intercept_[0] + of_ruler * ruler.intercept_[0]),
+    )
+
+
+def _table(measured: Sequence[Measured], names: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    table = np.array([[one.inputs[name] for name in names] for one in measured])
+    return table, np.array([one.is_suspicious for one in measured])

@@ -1,0 +1,242 @@
+"""One recipe a network: read the cohort, train, judge on test patients, publish. What `lung-nodules train` runs.
+
+The recipes build on each other: the finder starts from the outliner, the classifier takes the outliner's encoder and
+the places where the finder is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from lung_nodules.cohorts.crops import NoduleCrop, read_crops
+from lung_nodules.cohorts.split import Split
+from lung_nodules.networks.build import load_network
+from lung_nodules.networks.record import Kind, ModelRecord, Score, load_model
+from lung_nodules.progress import Progress
+from lung_nodules.stages.classification import apply_head
+from lung_nodules.training.backgrounds import Background, BackgroundSettings, read_backgrounds
+from lung_nodules.training.classification import (
+    OUTPUTS,
+    ClassificationTraining,
+    architecture,
+    read_logits,
+    train_classifier,
+)
+from lung_nodules.training.detection import DetectionTraining, found_crops, mine, train_finder
+from lung_nodules.training.heads import NODULE_HEAD, Measured, decided, fit_suspicion, measure_crops
+from lung_nodules.training.publishing import publish
+from lung_nodules.training.reading import reader
+from lung_nodules.training.scores import auc_score, mean_score
+from lung_nodules.training.segmentation import THRESHOLD, SegmentationTraining, crop_dice, train_outliner
+
+FULL_FLIPS = 8
+KEPT_SHARES = {"sensitive": 0.99, "balanced": 0.95, "specific": 0.85}
+INNER_VOXELS = 96
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where a training run finds and leaves things."""
+
+    crops: Path  # a folder of nodule crops
+    scans: Path  # a folder of whole scans whose patients train
+    run: Path  # for the checkpoint and the log
+    models: Path  # the models folder; the others' models are read from it
+    resume: bool = False
+
+
+def teach(kind: Kind, workshop: Workshop, changes: Mapping[str, Any], progress: Progress) -> ModelRecord:
+    """Run the recipe of a kind of model, the loop's settings changed where `changes` names a value."""
+    match kind:
+        case "segmentation":
+            return teach_segmentation(workshop, SegmentationTraining().with_loop(changes), progress)
+        case "detection":
+            return teach_detection(workshop, DetectionTraining().with_loop(changes), progress)
+        case _:
+            return teach_classification(workshop, ClassificationTraining().with_loop(changes), progress)
+
+
+def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progress: Progress) -> ModelRecord:
+    """Train and publish the outliner."""
+    crops, validation, test = _cohort(workshop)
+    backgrounds = _backgrounds(workshop)
+    run = train_outliner(crops, validation, backgrounds, settings, workshop.run, progress, resume=workshop.resume)
+    network, judged = run.average.module, _well_read(test)
+    dices = crop_dice(network, judged, settings.cube, FULL_FLIPS)
+    score = mean_score(
+        "dice, centre known to 2 mm",
+        "test crops of >= 3 masks, native grid",
+        [crop.patient_id for crop in judged],
+        dices,
+    )
+    return publish(
+        workshop.models / "segmentation",
+        network,
+        run,
+        settings,
+        crops,
+        backgrounds,
+        [score],
+        {
+            "name": f"outliner-{settings.variant}-unet",
+            "kind": "segmentation",
+            "description": "Outlines the nodule in the middle of a cube.",
+            "architecture": {"name": "unet", "arguments": {"variant": settings.variant, "channels": settings.channels}},
+            "outputs": ["nodule"],
+            "operating_points": {"default": {"threshold": THRESHOLD, "chosen_on": "the middle of the scale"}},
+            "default_operating_point": "default",
+        },
+    )
+
+
+def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: Progress) -> ModelRecord:
+    """Train and publish the finder; it starts from the outliner in the models folder."""
+    crops, validation, test = _cohort(workshop)
+    backgrounds = _backgrounds(workshop)
+    run = train_finder(
+        crops,
+        validation,
+        backgrounds,
+        settings,
+        workshop.run,
+        progress,
+        initial=load_network(load_model(workshop.models / "segmentation")),
+        resume=workshop.resume,
+    )
+    network, judged = run.average.module, _well_read(test)
+    hits = found_crops(network, judged, settings)
+    score = mean_score(
+        f"sensitivity at {settings.judged_threshold}, one cube around the nodule, end slices repeated",
+        "test crops of >= 3 masks",
+        [crop.patient_id for crop in judged],
+        hits,
+    )
+    preprocessing = {
+        "spacing_mm": settings.cube.spacing_mm,
+        "window_hu": (-1000.0, 400.0),
+        "patch_voxels": INNER_VOXELS,
+    }
+    return publish(
+        workshop.models / "detection",
+        network,
+        run,
+        settings,
+        crops,
+        backgrounds,
+        [score],
+        {
+            "name": f"finder-{settings.variant}-unet",
+            "kind": "detection",
+            "description": "Says for every voxel of the lungs whether it belongs to a nodule.",
+            "architecture": {"name": "unet", "arguments": {"variant": settings.variant, "channels": settings.channels}},
+            "preprocessing": preprocessing,
+            "outputs": ["nodule"],
+            "operating_points": {
+                "default": {"threshold": settings.judged_threshold, "chosen_on": "set low: the classifier decides"}
+            },
+            "default_operating_point": "default",
+        },
+    )
+
+
+def teach_classification(workshop: Workshop, settings: ClassificationTraining, progress: Progress) -> ModelRecord:
+    """Train and publish the classifier; it needs the outliner and the finder in the models folder."""
+    crops, validation, test = _cohort(workshop)
+    backgrounds = _backgrounds(workshop)
+    outliner = load_network(load_model(workshop.models / "segmentation"))
+    finder = load_network(load_model(workshop.models / "detection"))
+    mistakes = mine(finder, backgrounds, DetectionTraining(), progress)
+    run = train_classifier(
+        crops,
+        validation,
+        backgrounds,
+        mistakes,
+        settings,
+        workshop.run,
+        progress,
+        outliner=outliner,
+        resume=workshop.resume,
+    )
+    network = run.average.module
+    known = [_measure(side, outliner, network, settings) for side in (crops, validation, test)]
+    suspicion = fit_suspicion(known[0], known[1])
+    points = _operating_points(network, validation, settings)
+    return publish(
+        workshop.models / "classification",
+        network,
+        run,
+        settings,
+        crops,
+        backgrounds,
+        _suspicion_scores(known[2], {"suspicion": suspicion}),
+        {
+            "name": "hybrid-vit" if not settings.plain else "plain-vit",
+            "kind": "classification",
+            "description": "Nodule or not, readers' suspicion of malignancy, and LIDC's characteristics.",
+            "architecture": architecture(settings).model_dump(),
+            "outputs": list(OUTPUTS),
+            "heads": {"nodule": NODULE_HEAD, "suspicion": suspicion},
+            "operating_points": points,
+            "default_operating_point": "balanced",
+        },
+    )
+
+
+def _suspicion_scores(test: Sequence[Measured], heads: dict[str, object]) -> list[Score]:
+    """AUC of what is reported, of the image alone and of the ruler alone, on the same test nodules."""
+    judged = decided(test)
+    patients, positive = [one.crop.patient_id for one in judged], [one.is_suspicious for one in judged]
+    cohort = "test crops of >= 3 readers, mean malignancy above 3 against below 3"
+    values = {
+        "auc, suspicion as reported": [apply_head(heads["suspicion"], one.inputs) for one in judged],  # type: ignore[arg-type]
+        "auc, image alone": [one.inputs["image.malignancy"] for one in judged],
+        "auc, own outline's mean diameter alone": [one.inputs["feature.mean_diameter_mm"] for one in judged],
+        "auc, readers' diameter alone": [one.crop.diameter_mm for one in judged],
+    }
+    return [auc_score(name, cohort, patients, positive, given) for name, given in values.items()]
+
+
+def _operating_points(
+    network: nn.Module, validation: Sequence[NoduleCrop], settings: ClassificationTraining
+) -> dict[str, dict[str, object]]:
+    """Thresholds of the nodule head that keep a stated share of the validation patients' well-read nodules."""
+    logits = read_logits(network, _well_read(validation), settings.cube, 4)[:, OUTPUTS.index("nodule")]
+    probability = 1 / (1 + np.exp(-logits))
+    return {
+        name: {
+            "threshold": float(np.quantile(probability, 1 - share)),
+            "chosen_on": f"validation patients: keeps {share:.0%} of {len(logits)} nodules of >= 3 masks",
+        }
+        for name, share in KEPT_SHARES.items()
+    }
+
+
+def _measure(
+    crops: Sequence[NoduleCrop], outliner: nn.Module, classifier: nn.Module, settings: ClassificationTraining
+) -> list[Measured]:
+    return measure_crops(
+        [crop for crop in crops if crop.kind == "slices" and crop.num_readers >= 3],
+        reader(outliner),
+        classifier,
+        settings.cube,
+        4,
+    )
+
+
+def _cohort(workshop: Workshop) -> tuple[tuple[NoduleCrop, ...], ...]:
+    return tuple(read_crops(workshop.crops, [side]) for side in (Split.TRAIN, Split.VALIDATION, Split.TEST))
+
+
+def _backgrounds(workshop: Workshop) -> tuple[Background, ...]:
+    workshop.run.mkdir(parents=True, exist_ok=True)
+    return read_backgrounds(workshop.scans, BackgroundSettings())
+
+
+def _well_read(crops: Sequence[NoduleCrop]) -> list[NoduleCrop]:
+    return [crop for crop in crops if crop.num_masks >= 3 and crop.kind == "slices" and crop.consensus.any()]
