@@ -233,7 +233,7 @@ def _mediastinum(x: Float32, y: Float32, z: Float32, side: int) -> Float32:
 
 def _dome(x: Float32, y: Float32, z: Float32, side: int) -> Float32:
     """Distance below one dome of the diaphragm (negative: below)."""
-    top, half_width = (80, 72) if side < 0 else (70, 70)
+    top, half_width = (73, 72) if side < 0 else (70, 70)
     around = ((x - side * 64) / half_width) ** 2 + ((y + 6) / 98) ** 2
     height = -130 + top * (1 - around**1.4)
     return _as_distance(np.asarray(z - np.maximum(height, -175), dtype=np.float32))

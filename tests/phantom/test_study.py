@@ -19,7 +19,7 @@ from lung_nodules.errors import OutputRefusal, UsageRefusal
 from lung_nodules.phantom import NoduleSpec, Phantom, PhantomTruth, write_phantom
 
 SERIES = ("scout", "thin", "thick", "dose")
-TINY = SMALL.model_copy(update={"num_slices": 12, "rows": 64, "columns": 64, "pixel_spacing_mm": 5.6, "nodules": ()})
+TINY = SMALL.model_copy(update={"num_slices": 12, "rows": 64, "columns": 80, "pixel_spacing_mm": 5.6, "nodules": ()})
 
 
 def files(phantom: Phantom, series: str = "") -> list[Path]:
