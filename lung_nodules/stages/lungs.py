@@ -28,7 +28,9 @@ from lung_nodules.stages.volume import Volume
 RIGHT_LUNG = 1
 LEFT_LUNG = 2
 
+_PADDING_BELOW_HU = -1020.0  # in all slices: no air, but what lies outside a round field of view
 _BODY_OPENING_MM = 4.0  # thinner than twice this is table, tube or blanket
+_LEAST_DEPTH_MM = 15.0  # half the thickness that no mattress has and every lung
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def _find_inner_air(hu: npt.NDArray[np.float32], grid: CoarseGrid, limits: Lungs
 
     Within is what has the body in front of it, behind it, and on one side at least: a lung that the field of view cuts
     on one side still counts, the mattress of the table does not. Thin things (the table's shell, tubes) are opened away
-    before. Of that, what is joined to the air at the border is left out.
+    before. Of that, what is joined to the air at the border is left out. Where that is a lung that the field of view
+    cuts, the padding around a round field of view stands for the chest wall that is not shown.
     """
     air = hu < limits.air_threshold_hu
     outside = touching_sides(air)
@@ -116,7 +119,10 @@ def _find_inner_air(hu: npt.NDArray[np.float32], grid: CoarseGrid, limits: Lungs
     per_column = inside.sum(axis=(0, 1))
     middle = float(per_column @ np.arange(len(per_column)) / max(1, per_column.sum()))
     if _lungs_are_cut(outside & inside & (hu > limits.outside_air_hu), grid, limits):
-        outside = _outside_of_cut_lungs(hu, grid.spacing_mm, limits)
+        padding: Mask = np.all(hu < _PADDING_BELOW_HU, axis=0, keepdims=True)
+        padding_right, padding_left = _shadows(padding, 2)
+        inside |= (right & padding_left) | (left & padding_right)
+        return _lung_within_cut_field(air & inside, hu, grid.spacing_mm, limits), middle
     return air & inside & ~outside, middle
 
 
@@ -131,9 +137,13 @@ def _lungs_are_cut(lost: Mask, grid: CoarseGrid, limits: LungsSettings) -> bool:
     return bool(np.count_nonzero(thick) * grid.voxel_litres >= limits.min_total_litres / 3)
 
 
-def _outside_of_cut_lungs(hu: npt.NDArray[np.float32], spacing_mm: Spacing, limits: LungsSettings) -> Mask:
-    """The air outside where only HU tell it from a lung that the field of view cuts."""
-    return dilate(touching_sides(hu < limits.outside_air_hu), 1.5 * max(spacing_mm[1:]), spacing_mm)
+def _lung_within_cut_field(air: Mask, hu: npt.NDArray[np.float32], spacing_mm: Spacing, limits: LungsSettings) -> Mask:
+    """The air within the body where only HU tell a cut lung from the air outside; thin pieces are skin or mattress."""
+    outside = dilate(touching_sides(hu < limits.outside_air_hu), 1.5 * max(spacing_mm[1:]), spacing_mm)
+    labels = cc3d.connected_components(air & ~outside, connectivity=6)
+    thick = np.unique(labels[erode(labels > 0, _LEAST_DEPTH_MM, spacing_mm)])
+    kept: Mask = np.isin(labels, thick[thick > 0])
+    return kept
 
 
 def _shadows(mask: Mask, axis: int) -> tuple[Mask, Mask]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,3 +66,17 @@ def _on_grid_of(volume: Volume, path: Path) -> npt.NDArray[np.uint16]:
     label_map = np.zeros(volume.array.shape, dtype=np.uint16)
     label_map[tuple(on_grid.T)] = labels[tuple(indices.T)]
     return label_map
+
+
+def padded_outside(volume: Volume, radius_mm: float) -> Volume:
+    """The scan as a smaller round field of view would show it."""
+    _, rows, columns = volume.geometry.shape
+    y, x = np.ogrid[-(rows - 1) / 2 : rows / 2, -(columns - 1) / 2 : columns / 2]
+    beyond = np.hypot(y, x) * volume.geometry.spacing_mm[1] > radius_mm
+    return replace(volume, array=np.where(beyond, np.int16(-1024), volume.array))
+
+
+def cropped(volume: Volume, num_columns: int) -> Volume:
+    """The scan without its last columns."""
+    array = np.ascontiguousarray(volume.array[:, :, :num_columns])
+    return replace(volume, array=array, geometry=replace(volume.geometry, shape=array.shape))

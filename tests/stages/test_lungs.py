@@ -20,7 +20,7 @@ from drawn_chest import (
     right_lung,
     world_points,
 )
-from real_scans import read_scan
+from real_scans import cropped, padded_outside, read_scan
 
 from lung_nodules.errors import ExitCode, InputRefusal
 from lung_nodules.settings import Settings
@@ -87,14 +87,16 @@ class TestRealScans:
         assert (found[mass] == LEFT_LUNG).mean() > 0.8
         assert edt.edt(found == 0, anisotropy=spacing_mm)[mass].max() < SEARCHED_MM
 
-    def test_a_field_of_view_that_cuts_a_lung_keeps_the_rest(self, shared_data: Path) -> None:
+    @pytest.mark.parametrize("round_field", [False, True])
+    def test_a_field_of_view_that_cuts_the_lungs_keeps_the_rest(self, shared_data: Path, round_field: bool) -> None:
         scan = read_scan(shared_data, "LIDC-IDRI-0001")
-        kept = 370  # columns: the outer part of the left lung is beyond
-        array = np.ascontiguousarray(scan.volume.array[:, :, :kept])
-        geometry = replace(scan.volume.geometry, shape=array.shape)
-        found = segment_lungs(replace(scan.volume, array=array, geometry=geometry), Settings()).label_map
+        volume = padded_outside(scan.volume, 105.0) if round_field else cropped(scan.volume, 370)
+        found = segment_lungs(volume, Settings()).label_map
+        shown = scan.lungs.label_map[:, :, : volume.array.shape[2]]
+        if round_field:
+            shown = np.where((volume.array == -1024).all(axis=0), np.uint8(0), shown)
         for lung in (RIGHT_LUNG, LEFT_LUNG):
-            assert dice(found == lung, scan.lungs.label_map[:, :, :kept] == lung) > 0.95
+            assert dice(found == lung, shown == lung) > 0.95
 
 
 def edge_of_left_lung(label_map: npt.NDArray[np.uint8], slice_index: int) -> tuple[int, int, int]:
