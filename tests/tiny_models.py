@@ -1,6 +1,7 @@
-"""Models that run in milliseconds: real networks of a few thousand weights, nothing learned.
+"""Models that run in milliseconds: real networks of a few thousand weights.
 
-The finder and the outliner answer to brightness, so that vessels and nodules become candidates with outlines.
+The finder and the outliner have learned, in a second, to mark what is brighter than lung, so that they find and outline
+a nodule of a synthetic study. The classifier has learned nothing.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lung_nodules.networks.build import build_network
 from lung_nodules.networks.record import Architecture, write_model
 
 WINDOW_HU = (-1000.0, 400.0)
-LUNG, SOFT_TISSUE = 0.1, 0.75  # scaled HU
+TISSUE = 0.45  # scaled HU: -370
 UNET = {"name": "unet", "arguments": {"variant": "standard", "channels": [4, 8, 8]}}
 VIT = {
     "name": "hybrid-vit",
@@ -33,8 +34,8 @@ VIT = {
 def write_tiny_models(folder: Path) -> None:
     """Write `detection/`, `segmentation/` and `classification/`."""
     torch.manual_seed(3)
-    write_model(folder / "detection", _bright_unet().state_dict(), _record("detection", UNET, 4.0, 16))
-    write_model(folder / "segmentation", _bright_unet().state_dict(), _record("segmentation", UNET, 2.0, 24))
+    write_model(folder / "detection", _brightness_unet(), _record("detection", UNET, 4.0, 32))
+    write_model(folder / "segmentation", _brightness_unet(), _record("segmentation", UNET, 2.0, 24))
     classifier = build_network(Architecture.model_validate(VIT))
     head = {"inputs": ["image.nodule"], "mean": [0], "scale": [1], "weights": [1], "intercept": 0}
     record = _record("classification", VIT, 2.0, 16) | {
@@ -42,25 +43,21 @@ def write_tiny_models(folder: Path) -> None:
         "operating_points": {"default": {"threshold": 0.0, "false_positives_per_scan": 2.0, "chosen_on": "nothing"}},
         "heads": {"nodule": head, "suspicion": {**head, "inputs": ["image.spiculation"]}},
     }
-    write_model(folder / "classification", classifier.state_dict(), record)
+    write_model(folder / "classification", classifier, record)
 
 
-def _bright_unet() -> nn.Module:
-    """A random U-Net whose last layer is scaled so that lung gives a logit of -4 and soft tissue one of 4."""
-    network = build_network(Architecture.model_validate(UNET)).eval()
-    last = [module for module in network.modules() if isinstance(module, nn.Conv3d)][-1]
-    assert last.bias is not None
-    with torch.inference_mode():
-        dark, bright = (float(network(_even(level))[0, 0, 8, 8, 8]) for level in (LUNG, SOFT_TISSUE))
-    with torch.no_grad():
-        scale = 8 / (bright - dark)
-        last.weight *= scale
-        last.bias.copy_((last.bias - dark) * scale - 4)
-    return network
-
-
-def _even(level: float) -> Tensor:
-    return torch.full((1, 1, 16, 16, 16), level)
+def _brightness_unet() -> nn.Module:
+    """A U-Net that was shown blobs of noise, and marks what is above `TISSUE`."""
+    network = build_network(Architecture.model_validate(UNET))
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    for _ in range(60):
+        noise = nn.functional.avg_pool3d(torch.rand(4, 1, 20, 20, 20), 5, stride=1)
+        image = ((noise - 0.5) * 6 + TISSUE).clamp(0, 1)
+        loss = nn.functional.binary_cross_entropy_with_logits(network(image), (image > TISSUE).float())
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return network.eval()
 
 
 def _record(kind: str, architecture: dict[str, Any], spacing_mm: float, patch_voxels: int) -> dict[str, Any]:

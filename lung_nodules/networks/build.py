@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from lung_nodules.errors import ModelRefusal
-from lung_nodules.networks.record import Architecture, Model
+from lung_nodules.networks.record import Architecture, Model, tensors_of
 from lung_nodules.networks.unet import build_unet
 from lung_nodules.networks.vit import HybridViT, PlainViT
 
@@ -39,11 +39,11 @@ def load_network(model: Model) -> nn.Module:
     """
     from safetensors.torch import load_file
 
-    network = build_network(model.record.architecture)
-    try:
-        network.load_state_dict(load_file(model.weights))
-    except RuntimeError as error:
+    network, weights = build_network(model.record.architecture), load_file(model.weights)
+    own = tensors_of(network)
+    if {name: tensor.shape for name, tensor in own.items()} != {name: tensor.shape for name, tensor in weights.items()}:
         raise ModelRefusal(
             "model-unsupported", f"The weights of {model.record.name} do not fit the architecture in its record."
-        ) from error
+        )
+    network.load_state_dict(weights, strict=False)  # names of modules that stand in two places are not repeated
     return network.eval()

@@ -11,11 +11,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lung_nodules.errors import ModelRefusal
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 Kind = Literal["detection", "segmentation", "classification"]
 KINDS: tuple[Kind, ...] = ("detection", "segmentation", "classification")
@@ -187,23 +190,28 @@ def load_models(models_folder: Path) -> Models:
     return Models(**loaded)
 
 
-def write_model(folder: Path, state: Mapping[str, Any], record: Mapping[str, Any]) -> ModelRecord:
+def write_model(folder: Path, network: nn.Module, record: Mapping[str, Any]) -> ModelRecord:
     """Write a model folder; the SHA-256 of the weights is added to the record.
 
     Args:
         folder: Made where it is missing; an older model in it is replaced.
-        state: The network's state dict.
+        network: Its parameters and buffers are kept.
         record: The fields of `ModelRecord` but `weights_sha256`.
     """
     from safetensors.torch import save_file  # torch stays out of reading
 
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / WEIGHTS_FILE
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, weights)
+    save_file({name: tensor.detach().contiguous() for name, tensor in tensors_of(network).items()}, weights)
     checked = ModelRecord.model_validate({**record, "weights_sha256": sha256_of(weights)})
     text = json.dumps(checked.model_dump(mode="json"), indent=2, ensure_ascii=False)
     (folder / RECORD_FILE).write_text(text + "\n", encoding="utf-8")
     return checked
+
+
+def tensors_of(network: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name, each once, however many places of the network its module stands in."""
+    return {**dict(network.named_parameters()), **dict(network.named_buffers())}
 
 
 def sha256_of(path: Path) -> str:

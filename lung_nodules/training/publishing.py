@@ -68,7 +68,7 @@ def publish(
         "git_commit": git_commit(),
         **fields,
     }
-    return write_model(folder, network.state_dict(), record)
+    return write_model(folder, network, record)
 
 
 def git_commit() -> str:

@@ -65,7 +65,7 @@ def teach(kind: Kind, workshop: Workshop, changes: Mapping[str, Any], progress: 
 def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progress: Progress) -> ModelRecord:
     """Train and publish the outliner."""
     crops, validation, test = _cohort(workshop)
-    backgrounds = _backgrounds(workshop)
+    backgrounds = _backgrounds(workshop, settings.cube.spacing_mm)
     run = train_outliner(crops, validation, backgrounds, settings, workshop.run, progress, resume=workshop.resume)
     network, judged = run.average.module, _well_read(test)
     dices = crop_dice(network, judged, settings.cube, FULL_FLIPS)
@@ -98,7 +98,7 @@ def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progr
 def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: Progress) -> ModelRecord:
     """Train and publish the finder; it starts from the outliner in the models folder."""
     crops, validation, test = _cohort(workshop)
-    backgrounds = _backgrounds(workshop)
+    backgrounds = _backgrounds(workshop, settings.cube.spacing_mm)
     run = train_finder(
         crops,
         validation,
@@ -148,7 +148,7 @@ def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: P
 def teach_classification(workshop: Workshop, settings: ClassificationTraining, progress: Progress) -> ModelRecord:
     """Train and publish the classifier; it needs the outliner and the finder in the models folder."""
     crops, validation, test = _cohort(workshop)
-    backgrounds = _backgrounds(workshop)
+    backgrounds = _backgrounds(workshop, settings.cube.spacing_mm)
     outliner = load_network(load_model(workshop.models / "segmentation"))
     finder = load_network(load_model(workshop.models / "detection"))
     mistakes = mine(finder, backgrounds, DetectionTraining(), progress)
@@ -233,9 +233,9 @@ def _cohort(workshop: Workshop) -> tuple[tuple[NoduleCrop, ...], ...]:
     return tuple(read_crops(workshop.crops, [side]) for side in (Split.TRAIN, Split.VALIDATION, Split.TEST))
 
 
-def _backgrounds(workshop: Workshop) -> tuple[Background, ...]:
+def _backgrounds(workshop: Workshop, spacing_mm: float) -> tuple[Background, ...]:
     workshop.run.mkdir(parents=True, exist_ok=True)
-    return read_backgrounds(workshop.scans, BackgroundSettings())
+    return read_backgrounds(workshop.scans, BackgroundSettings(spacing_mm=spacing_mm))
 
 
 def _well_read(crops: Sequence[NoduleCrop]) -> list[NoduleCrop]:

@@ -1,0 +1,104 @@
+"""All three networks are taught on a tiny cohort, published, loaded and run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_cohort import write_tiny_crops, write_tiny_scans
+
+from lung_nodules.cohorts.crops import read_crops
+from lung_nodules.cohorts.split import Split
+from lung_nodules.networks.opened import open_networks
+from lung_nodules.networks.record import load_models
+from lung_nodules.progress import SilentProgress
+from lung_nodules.settings import RuntimeSettings
+from lung_nodules.training.classification import ClassificationTraining
+from lung_nodules.training.cubes import CubeSettings
+from lung_nodules.training.detection import DetectionTraining
+from lung_nodules.training.loop import LoopSettings
+from lung_nodules.training.recipes import Workshop, teach_classification, teach_detection, teach_segmentation
+from lung_nodules.training.segmentation import SegmentationTraining, train_outliner
+
+CHANNELS = (4, 8, 8)
+CUBE = CubeSettings(voxels=16, spacing_mm=3.0)
+LOOP = LoopSettings(steps=4, batch_size=2, warmup_steps=1, validate_every=100, num_workers=0, ema_decay=0.5)
+LEARNED = LOOP.model_copy(update={"steps": 60, "learning_rate": 0.01})  # enough to outline something
+OUTLINER = SegmentationTraining(channels=CHANNELS, cube=CUBE, loop=LEARNED)
+FINDER = DetectionTraining(channels=CHANNELS, cube=CUBE, loop=LOOP, mine_at=(0.5,), mine_window_voxels=32)
+CLASSIFIER = ClassificationTraining(
+    channels=CHANNELS, cube=CUBE, loop=LOOP, hidden_size=8, num_layers=1, num_heads=2, dropout=0.0
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Workshop]:
+    root = tmp_path_factory.mktemp("workshop")
+    write_tiny_crops(root / "crops")
+    write_tiny_scans(root / "scans")
+    return lambda kind: Workshop(root / "crops", root / "scans", root / "runs" / kind, root / "models")
+
+
+@pytest.mark.slow
+def test_all_three_are_taught_and_run(workshop: Callable[[str], Workshop]) -> None:
+    teach_segmentation(workshop("segmentation"), OUTLINER, SilentProgress())
+    teach_detection(workshop("detection"), FINDER, SilentProgress())
+    record = teach_classification(workshop("classification"), CLASSIFIER, SilentProgress())
+
+    assert {score.name for score in record.scores} >= {"auc, suspicion as reported", "auc, readers' diameter alone"}
+    assert all(score.low is not None and score.low <= score.value <= (score.high or 0) for score in record.scores)
+    assert set(record.operating_points) == {"sensitive", "balanced", "specific"}
+    assert record.data.num_patients == 10
+    lines = (workshop("detection").run / "log.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["step"] == LOOP.steps
+
+    models = load_models(workshop("segmentation").models)
+    networks = open_networks(models, RuntimeSettings(runtime="torch", num_threads=1))
+    cube = torch.zeros(1, 1, 16, 16, 16).numpy()
+    assert networks.finder(cube).shape == networks.outliner(cube).shape == cube.shape
+    assert networks.classifier(cube).shape == (1, len(record.outputs))
+
+
+class InterruptedError_(Exception):  # noqa: N801, N818  # stands for Ctrl-C
+    pass
+
+
+class InterruptingProgress:
+    """Ends the run after some steps, as a user would."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        def advance(steps: int) -> None:
+            self.left -= steps
+            if self.left <= 0:
+                raise InterruptedError_
+
+        yield advance
+
+
+def test_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    write_tiny_crops(tmp_path / "crops")
+    crops = read_crops(tmp_path / "crops", [Split.TRAIN])
+    settings = OUTLINER.model_copy(update={"loop": LOOP.model_copy(update={"checkpoint_minutes": 1e-9})})
+
+    def train(name: str, progress: object, *, resume: bool = False) -> dict[str, torch.Tensor]:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        run = train_outliner(crops, crops[:2], (), settings, folder, progress, resume=resume)  # type: ignore[arg-type]
+        return run.average.module.state_dict()
+
+    whole = train("whole", SilentProgress())
+    with pytest.raises(InterruptedError_):
+        train("parts", InterruptingProgress(3))
+    assert torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["step"] == 2
+    parts = train("parts", SilentProgress(), resume=True)
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
