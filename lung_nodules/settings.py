@@ -95,7 +95,7 @@ class QualitySettings(Section):
         5.0, ge=0, le=500, description="Lung at the first or last slice, or at the border of the field of view."
     )
     min_lung_litres: float = Field(1.5, ge=0, le=20, description="Both lungs; inspiration in adults gives 3 to 8.")
-    max_lung_litres: float = Field(9.0, ge=0, le=20, description="Both lungs; above, something else was taken for lung.")
+    max_lung_litres: float = Field(9.0, ge=0, le=20, description="Both lungs; above, something else was taken in.")
     min_smaller_lung_share: float = Field(
         0.25, ge=0, le=0.5, description="Of both lungs; below, one is collapsed, missing or not recognised."
     )
