@@ -168,6 +168,10 @@ def _train_command(kind: Kind) -> Callable[..., None]:
         models_folder: ModelsOption = Path("models"),
         run: Annotated[Path, typer.Option(metavar="FOLDER", help="Checkpoint and log.")] = Path("runs") / kind,
         steps: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+        assignments: Annotated[
+            list[str] | None,
+            typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the recipe, e.g. variant=standard."),
+        ] = None,
         resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
         compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: slower start, faster steps.")] = False,
     ) -> None:
@@ -175,7 +179,8 @@ def _train_command(kind: Kind) -> Callable[..., None]:
         from lung_nodules.training import recipes
 
         workshop = recipes.Workshop(crops, scans, run, models_folder, resume)
-        recipes.teach(kind, workshop, {"steps": steps, "compiled": compiled or None}, choose_progress())
+        given = [*(assignments or []), *([f"loop.steps={steps}"] if steps else []), f"loop.compiled={compiled}"]
+        recipes.teach(kind, workshop, given, choose_progress())
 
     return command
 

@@ -11,17 +11,20 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from pydantic import Field
+import yaml
+from pydantic import Field, ValidationError
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
+from lung_nodules.errors import UsageRefusal
 from lung_nodules.progress import Progress
 from lung_nodules.settings import Section
 from lung_nodules.training.cubes import CubeSettings
@@ -58,10 +61,22 @@ class TrainingSettings(Section):
     cube: CubeSettings = CubeSettings()
     loop: LoopSettings = LoopSettings()
 
-    def with_loop(self, changes: Mapping[str, Any]) -> Self:
-        """The same settings, the loop's changed where `changes` names a value that is not None."""
-        given = {name: value for name, value in changes.items() if value is not None}
-        return self.model_copy(update={"loop": LoopSettings.model_validate(self.loop.model_dump() | given)})
+    def changed(self, assignments: Sequence[str]) -> Self:
+        """The same settings but for assignments such as ``loop.steps=100``, the values written as in YAML.
+
+        Raises:
+            UsageRefusal: ``bad-settings`` where a name is not known or a value is out of bounds.
+        """
+        document = self.model_dump()
+        try:
+            for assignment in assignments:
+                name, _, value = assignment.partition("=")
+                *sections, last = name.split(".")
+                place = reduce(lambda part, section: part[section], sections, document)
+                place[last] = yaml.safe_load(value)
+            return self.model_validate(document)
+        except (KeyError, TypeError, yaml.YAMLError, ValidationError) as error:
+            raise UsageRefusal("bad-settings", f"The training settings cannot be used: {error}.") from error
 
 
 class NotFiniteError(RuntimeError):

@@ -6,10 +6,9 @@ the places where the finder is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import nn
@@ -51,15 +50,15 @@ class Workshop:
     resume: bool = False
 
 
-def teach(kind: Kind, workshop: Workshop, changes: Mapping[str, Any], progress: Progress) -> ModelRecord:
-    """Run the recipe of a kind of model, the loop's settings changed where `changes` names a value."""
+def teach(kind: Kind, workshop: Workshop, assignments: Sequence[str], progress: Progress) -> ModelRecord:
+    """Run the recipe of a kind of model, its settings changed by assignments such as ``loop.steps=100``."""
     match kind:
         case "segmentation":
-            return teach_segmentation(workshop, SegmentationTraining().with_loop(changes), progress)
+            return teach_segmentation(workshop, SegmentationTraining().changed(assignments), progress)
         case "detection":
-            return teach_detection(workshop, DetectionTraining().with_loop(changes), progress)
+            return teach_detection(workshop, DetectionTraining().changed(assignments), progress)
         case _:
-            return teach_classification(workshop, ClassificationTraining().with_loop(changes), progress)
+            return teach_classification(workshop, ClassificationTraining().changed(assignments), progress)
 
 
 def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progress: Progress) -> ModelRecord:

@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lung_nodules.errors import UsageRefusal
 from lung_nodules.training.loop import LoopSettings, NotFiniteError, schedule, start_run, train_step
 from lung_nodules.training.scores import auc_score, mean_score
+from lung_nodules.training.segmentation import SegmentationTraining
 
 SETTINGS = LoopSettings(steps=100, warmup_steps=10)
 
@@ -59,3 +61,14 @@ def test_auc_of_a_perfect_and_of_a_useless_score() -> None:
     patients = [str(number) for number in range(20)]
     assert auc_score("a", "c", patients, positive, [float(is_positive) for is_positive in positive]).value == 1
     assert auc_score("a", "c", patients, positive, np.zeros(20).tolist()).value == 0.5
+
+
+def test_settings_change_by_name() -> None:
+    changed = SegmentationTraining().changed(["loop.steps=7", "variant=standard", "channels=[4, 8]"])
+    assert (changed.loop.steps, changed.variant, changed.channels) == (7, "standard", (4, 8))
+
+
+@pytest.mark.parametrize("assignment", ["loop.steps=0", "loop.stepz=4", "no.such=1", "steps"])
+def test_settings_that_cannot_be_used_are_refused(assignment: str) -> None:
+    with pytest.raises(UsageRefusal, match="bad-settings"):
+        SegmentationTraining().changed([assignment])
