@@ -22,6 +22,7 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	@python=$$($(FIND_PYTHON)); \
 	test -n "$$python" || { echo "Python 3.11 or 3.12 with its venv module is needed, and was not found." >&2; exit 1; }; \
 	test -x $(BIN)/python || "$$python" -m venv $(VENV)
+	@echo "Installing into $(VENV): some minutes the first time."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@

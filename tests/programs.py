@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PATIENT_NAME = "ZEPPELIN^GRAF"  # of the synthetic study
+IDENTITY = {"PatientName": "ZEPPELIN^GRAF", "PatientID": "LZ-127", "PatientBirthDate": "19280918"}
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
