@@ -24,7 +24,7 @@ def build_network(architecture: Architecture) -> nn.Module:
                 return HybridViT(**architecture.arguments)
             case "plain-vit":
                 return PlainViT(**architecture.arguments)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ModelRefusal(
             "model-unsupported", f"This version cannot build {architecture.name} with the record's arguments."
         ) from error

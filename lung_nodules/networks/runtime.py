@@ -15,13 +15,14 @@ import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from lung_nodules.errors import UsageRefusal
-from lung_nodules.networks.record import Model, ModelRecord
+from lung_nodules.networks.record import Model, ModelRecord, sha256_of
 from lung_nodules.settings import RuntimeSettings
 
 logger = logging.getLogger(__name__)
@@ -142,15 +143,15 @@ def _may_have_gpu() -> bool:
 
 def _openvino_model(core: Any, model: Model, settings: RuntimeSettings) -> Any:
     """The model as OpenVINO reads it: from the cache, else converted (and put there)."""
-    cached = _cache_path(model, settings)
-    if cached is not None and cached.is_file() and cached.with_suffix(".bin").is_file():
-        try:
-            return core.read_model(cached)
-        except RuntimeError:
-            logger.warning("the cached form of the %s model cannot be read; it is made again", model.record.kind)
-    converted = _convert(model)
+    folder = _cache_folder() if settings.cache else None
+    if folder is None:
+        return _convert(model)
+    stem = _cache_stem(model)
+    cached = _read_cached(core, folder, stem)
     if cached is not None:
-        _store(converted, cached)
+        return cached
+    converted = _convert(model)
+    _store(converted, folder, stem)
     return converted
 
 
@@ -167,29 +168,52 @@ def _convert(model: Model) -> Any:
         return ov.convert_model(load_network(model), example_input=torch.zeros(1, 1, side, side, side))
 
 
-def _cache_path(model: Model, settings: RuntimeSettings) -> Path | None:
-    """Where a converted model is kept; None where there is no place for it."""
-    import openvino as ov
-
-    if not settings.cache:
-        return None
+def _cache_folder() -> Path | None:
+    """Where converted models are kept; None where there is no place for them."""
     try:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lung-nodules"
     except RuntimeError:  # an unknown uid without HOME
         return None
+
+
+def _cache_stem(model: Model) -> str:
+    """What the files of a converted model are called; their SHA-256 follows."""
+    import openvino as ov
+
     text = model.record.weights_sha256 + model.record.architecture.model_dump_json() + ov.__version__
-    return root / "lung-nodules" / f"{model.record.kind}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.xml"
+    return f"{model.record.kind}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
 
-def _store(converted: Any, path: Path) -> None:
+def _read_cached(core: Any, folder: Path, stem: str) -> Any:
+    """The cached form, whole and as it was stored; None where there is none."""
+    try:
+        for path in sorted(folder.glob(f"{stem}-*.xml")):
+            if path.stem == f"{stem}-{_digest(path)}":
+                return core.read_model(path)
+            logger.warning("the cached form of a model is damaged; it is made again")
+            path.unlink()
+            path.with_suffix(".bin").unlink(missing_ok=True)
+    except (OSError, RuntimeError):
+        logger.info("the cache folder cannot be read; the %s is converted", stem)
+    return None
+
+
+def _digest(path: Path) -> str:
+    """Of both files of a converted model: what was checked when it was loaded must still be what runs."""
+    return hashlib.sha256((sha256_of(path) + sha256_of(path.with_suffix(".bin"))).encode()).hexdigest()[:24]
+
+
+def _store(converted: Any, folder: Path, stem: str) -> None:
     """Put a converted model into the cache; a cache that cannot be written is no error."""
     import openvino as ov
 
-    partial = path.with_name(f"{path.stem}-{os.getpid()}.xml")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ov.save_model(converted, partial, compress_to_fp16=False)
-        partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
-        partial.replace(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder) as partial:
+            written = Path(partial) / "model.xml"
+            ov.save_model(converted, written, compress_to_fp16=False)
+            path = folder / f"{stem}-{_digest(written)}.xml"
+            written.with_suffix(".bin").replace(path.with_suffix(".bin"))
+            written.replace(path)
     except (OSError, RuntimeError):
-        logger.info("the cache folder cannot be written; the %s is converted at each start", path.stem)
+        logger.info("the cache folder cannot be written; the %s is converted at each start", stem)

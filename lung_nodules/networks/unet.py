@@ -9,7 +9,7 @@ instance normalisation and can be folded into the convolutions by a runtime.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from monai.networks.nets.dynunet import DynUNet
 from monai.networks.nets.unet import UNet
@@ -29,7 +29,12 @@ def build_unet(variant: Variant, channels: Sequence[int]) -> nn.Module:
     Returns:
         A module from float (N, 1, D, H, W) to logits of the same shape. D, H and W must be multiples of
         ``2 ** (levels - 1)``.
+
+    Raises:
+        ValueError: The variant is neither.
     """
+    if variant not in get_args(Variant):
+        raise ValueError(f"no U-Net of the variant {variant!r}")
     network = _residual(list(channels)) if variant == "residual" else _standard(list(channels))
     last = [module for module in network.modules() if isinstance(module, nn.Conv3d | nn.ConvTranspose3d)][-1]
     if variant == "residual" and last.bias is not None:
