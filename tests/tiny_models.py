@@ -34,6 +34,8 @@ VIT = {
 def write_tiny_models(folder: Path) -> None:
     """Write `detection/`, `segmentation/` and `classification/`."""
     torch.manual_seed(3)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so small a network would only wait for a second one
     write_model(folder / "detection", _brightness_unet(), _record("detection", UNET, 4.0, 32))
     write_model(folder / "segmentation", _brightness_unet(), _record("segmentation", UNET, 2.0, 24))
     classifier = build_network(Architecture.model_validate(VIT))
@@ -44,6 +46,7 @@ def write_tiny_models(folder: Path) -> None:
         "heads": {"nodule": head, "suspicion": {**head, "inputs": ["image.spiculation"]}},
     }
     write_model(folder / "classification", classifier, record)
+    torch.set_num_threads(threads)
 
 
 def _brightness_unet() -> nn.Module:
@@ -70,7 +73,7 @@ def _record(kind: str, architecture: dict[str, Any], spacing_mm: float, patch_vo
         "architecture": architecture,
         "preprocessing": {"spacing_mm": spacing_mm, "window_hu": WINDOW_HU, "patch_voxels": patch_voxels},
         "outputs": ["nodule"],
-        "operating_points": {},
+        "operating_points": {"default": {"threshold": 0.5, "chosen_on": "nothing"}},
         "default_operating_point": "default",
         "data": {"cohorts": [], "num_patients": 0, "num_examples": 0, "split": "none", "licence": "none"},
         "training": {},
