@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
     OUTPUT_NOT_WRITTEN = 5
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818  # the word is the user's: a refusal is no error of the program
     """The line cannot go on, for a reason that the user can act on.
 
     Args:

@@ -142,7 +142,6 @@ class DetectionSettings(Section):
     margin_mm: float = Field(10.0, ge=0, le=50, description="Searched around the lungs, for nodules on the pleura.")
     window_overlap: float = Field(0.25, ge=0, lt=1, description="Least overlap of neighbouring windows.")
     window_sigma: float = Field(0.25, gt=0, le=1, description="Gaussian weight of a window, relative to its side.")
-    component_threshold: float = Field(0.3, gt=0, lt=1, description="Finder's probability that belongs to a component.")
     min_component_mm3: float = Field(10.0, ge=0, description="Smaller components are no candidates.")
     peak_sigma_mm: float = Field(1.5, gt=0, le=10, description="Smoothing before maxima are looked for.")
     peak_distance_mm: float = Field(5.0, gt=0, le=50, description="Least distance of two maxima of one component.")
@@ -152,15 +151,19 @@ class DetectionSettings(Section):
 class SegmentationSettings(Section):
     """Outlining of candidates."""
 
-    threshold: float = Field(0.5, gt=0, lt=1, description="Outliner's probability that belongs to the nodule.")
     num_flips: int = Field(8, ge=1, le=8, description="Mirrored readings that are averaged.")
     search_radius_mm: float = Field(6.0, ge=0, le=20, description="How far from the candidate its outline may begin.")
-    largest_cube_mm: float = Field(128.0, ge=48, le=256, description="A nodule that leaves its cube gets one up to this.")
+    largest_cube_mm: float = Field(
+        128.0, ge=48, le=256, description="A nodule that leaves its cube gets one up to this."
+    )
     same_object_overlap: float = Field(
         0.5, gt=0, le=1, description="Shared part of the smaller of two outlines from which they may be one object."
     )
     neck_ratio: float = Field(
-        0.7, gt=0, le=1, description="Two seeds are two nodules where the neck between them is narrower than this part of the thinner one."
+        0.7,
+        gt=0,
+        le=1,
+        description="Two seeds are two nodules where the neck is narrower than this part of the thinner one.",
     )
 
 
@@ -184,7 +187,9 @@ class ClassificationSettings(Section):
 
     operating_point: str = Field("default", description="Name of an operating point in the classification record.")
     num_flips: int = Field(4, ge=1, le=8, description="Mirrored readings that are averaged.")
-    max_findings: int | None = Field(None, ge=1, description="A cap on the findings, highest first; stated in the report.")
+    max_findings: int | None = Field(
+        None, ge=1, description="A cap on the findings, highest first; the report states it."
+    )
 
 
 class ReportSettings(Section):
@@ -272,4 +277,6 @@ def read_settings(path: Path) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageRefusal("bad-settings", f"The setting {where} in {path.name} is not valid: {first['msg']}.") from error
+        raise UsageRefusal(
+            "bad-settings", f"The setting {where} in {path.name} is not valid: {first['msg']}."
+        ) from error

@@ -203,6 +203,7 @@ def write_model(folder: Path, network: nn.Module, record: Mapping[str, Any]) -> 
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / WEIGHTS_FILE
     save_file({name: tensor.detach().contiguous() for name, tensor in tensors_of(network).items()}, weights)
+    weights.chmod(0o644)  # safetensors lets only the owner read
     checked = ModelRecord.model_validate({**record, "weights_sha256": sha256_of(weights)})
     text = json.dumps(checked.model_dump(mode="json"), indent=2, ensure_ascii=False)
     (folder / RECORD_FILE).write_text(text + "\n", encoding="utf-8")

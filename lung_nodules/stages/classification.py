@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from lung_nodules.networks.patches import PatchGrid, flips, scale_hu
 from lung_nodules.networks.record import LinearHead
@@ -109,13 +110,13 @@ def apply_head(head: LinearHead, inputs: Mapping[str, float]) -> float:
     """Evaluate a logistic regression of the record, 0-1."""
     values = np.array([inputs[name] for name in head.inputs])
     standard = (values - head.mean) / head.scale
-    return float(1 / (1 + np.exp(-(head.intercept + standard @ head.weights))))
+    return float(expit(head.intercept + standard @ head.weights))
 
 
 def rating(name: str, logit: float) -> float:
     """A characteristic's logit as an expected rating on LIDC's scale."""
     low, high = RATING_SCALES[name]
-    return float(low + (high - low) / (1 + np.exp(-logit)))
+    return float(low + (high - low) * expit(logit))
 
 
 def _judge(volume: Volume, nodule: Nodule, classifier: Network, num_flips: int) -> Finding:

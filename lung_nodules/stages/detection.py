@@ -65,7 +65,8 @@ def detect_candidates(
     probability = find_probability(scaled, searched, finder, fed.patch_voxels, limits, progress)
     probability[~searched] = 0.0
     offset = np.array([part.start for part in box], dtype=float)
-    return _candidates(probability, grid, offset, volume, fed.spacing_mm, limits)
+    threshold = finder.record.operating_point()[1].threshold
+    return _candidates(probability, threshold, grid, offset, volume, fed.spacing_mm, limits)
 
 
 def find_probability(
@@ -104,13 +105,14 @@ def find_probability(
 
 def _candidates(
     probability: npt.NDArray[np.float32],
+    threshold: float,
     grid: PatchGrid,
     offset: npt.NDArray[np.float64],
     volume: Volume,
     spacing_mm: float,
     limits: DetectionSettings,
 ) -> tuple[Candidate, ...]:
-    components = cc3d.connected_components(probability > limits.component_threshold, connectivity=18)
+    components = cc3d.connected_components(probability > threshold, connectivity=18)
     statistics = cc3d.statistics(components)
     smooth = ndimage.gaussian_filter(probability, limits.peak_sigma_mm / spacing_mm, truncate=3.0)
     found = []

@@ -2,8 +2,7 @@
 
 The watershed of the distance to the outline's edge gives each seed its basin. Two basins are one nodule unless the
 neck between them is clearly narrower than the thinner of the two (a test on the saddle of the distance, as in the
-splitting of touching
-cells: Vincent and Soille 1991, 10.1109/34.87344).
+splitting of touching cells: Vincent and Soille 1991, 10.1109/34.87344).
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def split_at_necks(
         return [(0, mask)]
     distance = edt.edt(np.ascontiguousarray(mask), anisotropy=tuple(spacing_mm), black_border=True)
     markers, owner = _markers(mask, seeds, distance, spacing_mm)
-    basins = watershed(-distance, markers, mask=mask)
+    basins = _fill(watershed(-distance, markers, mask=mask), mask, spacing_mm)
     groups = _merge(basins, distance, neck_ratio)
     parts: dict[int, list[int]] = {}
     for basin in range(1, int(basins.max()) + 1):
@@ -61,6 +60,17 @@ def _markers(
             markers[top] = len(owner) + 1
             owner[len(owner) + 1] = number
     return markers, owner
+
+
+def _fill(basins: npt.NDArray[np.int32], mask: Mask, spacing_mm: Sequence[float]) -> npt.NDArray[np.int32]:
+    """Give the pieces of the mask that no seed reaches, because they touch by an edge or not at all, to the nearest."""
+    left = mask & (basins == 0)
+    if left.any():
+        nearest = ndimage.distance_transform_edt(
+            basins == 0, sampling=spacing_mm, return_distances=False, return_indices=True
+        )
+        basins[left] = basins[tuple(nearest[:, left])]
+    return basins
 
 
 def _climb(place: tuple[int, ...], height: npt.NDArray[np.float32]) -> tuple[int, ...]:

@@ -44,7 +44,7 @@ class _Object:
     """One outlined thing, and the candidates that point at it."""
 
     box: Box  # on the CT's grid
-    probability: npt.NDArray[np.float32] = field(repr=False)  # of the box; 0 outside the component
+    probability: npt.NDArray[np.float32] = field(repr=False)  # of the box; 0 outside the outline
     seeds: list[Candidate]
 
 
@@ -81,7 +81,7 @@ def segment_candidates(
     with progress.stage("segmentation", len(candidates)) as advance:
         for candidate in candidates:
             advance(1)
-            known = _object_at(objects, candidate, limits.threshold)
+            known = _object_at(objects, candidate)
             if known is not None:
                 known.seeds.append(candidate)
                 continue
@@ -107,13 +107,14 @@ def outline_at(
         A box on the CT's grid and the outliner's probability in it, 0 outside the component at the place; None where
         there is no such component. The outline is where the probability reaches the threshold.
     """
-    fed = outliner.record.preprocessing
+    fed, threshold = outliner.record.preprocessing, outliner.record.operating_point()[1].threshold
     spacing, side, center = fed.spacing_mm, fed.patch_voxels, np.array(center_ijk)
+    reach = limits.search_radius_mm / spacing
     while True:
         grid = PatchGrid.centered(center, volume.geometry.spacing_mm, (side,) * 3, spacing)
         image = scale_hu(grid.sample(volume.array), fed.window_hu)
         seed = grid.to_patch(np.array(center_ijk))
-        component = _component_at(_read(outliner, image, 1), seed, limits, spacing)
+        component = _component_at(_read(outliner, image, 1) >= threshold, seed, reach)
         if component is None:
             return None
         larger = int(np.ceil(side * CUBE_GROWTH / CUBE_MULTIPLE)) * CUBE_MULTIPLE
@@ -123,8 +124,8 @@ def outline_at(
         center = grid.to_source((middle.min(axis=0) + middle.max(axis=0)) / 2)
         side = larger
     probability = _read(outliner, image, limits.num_flips)
-    component = _component_at(probability, seed, limits, spacing)
-    return None if component is None else _to_ct(grid, probability, component, volume, limits.threshold)
+    component = _component_at(probability >= threshold, seed, reach)
+    return None if component is None else _to_ct(grid, probability, component, volume, threshold)
 
 
 def _read(outliner: Network, image: npt.NDArray[np.float32], num_flips: int) -> npt.NDArray[np.float32]:
@@ -137,16 +138,16 @@ def _read(outliner: Network, image: npt.NDArray[np.float32], num_flips: int) -> 
 
 
 def _component_at(
-    probability: npt.NDArray[np.float32], seed: npt.NDArray[np.float64], limits: SegmentationSettings, spacing_mm: float
+    inside: npt.NDArray[np.bool_], seed: npt.NDArray[np.float64], reach: float
 ) -> npt.NDArray[np.bool_] | None:
-    """The component above the threshold that is nearest to the seed, if it comes within the search radius."""
-    components = cc3d.connected_components(probability >= limits.threshold, connectivity=18)
+    """The component that is nearest to the seed, if it comes within `reach` voxels."""
+    components = cc3d.connected_components(inside, connectivity=18)
     places = np.argwhere(components)
     if not len(places):
         return None
-    distance = np.linalg.norm(places - seed, axis=1) * spacing_mm
+    distance = np.linalg.norm(places - seed, axis=1)
     nearest = int(distance.argmin())
-    if distance[nearest] > limits.search_radius_mm:
+    if distance[nearest] > reach:
         return None
     return np.asarray(components == components[tuple(places[nearest])])
 
@@ -176,7 +177,7 @@ def _to_ct(
     return (first, second, third), np.where(inside, on_ct, 0.0)[tight]
 
 
-def _object_at(objects: list[_Object], candidate: Candidate, threshold: float) -> _Object | None:
+def _object_at(objects: list[_Object], candidate: Candidate) -> _Object | None:
     """The object whose outline already holds the candidate's centre."""
     place = np.rint(candidate.center_ijk).astype(int)
     for thing in objects:
@@ -184,7 +185,7 @@ def _object_at(objects: list[_Object], candidate: Candidate, threshold: float) -
         inside = place - low
         if (inside < 0).any() or (inside >= thing.probability.shape).any():
             continue
-        if thing.probability[tuple(inside)] >= threshold:
+        if thing.probability[tuple(inside)] > 0:
             return thing
     return None
 
@@ -204,7 +205,7 @@ def _add(objects: list[_Object], new: _Object, limits: SegmentationSettings) -> 
 
 def _parts(thing: _Object, volume: Volume, limits: SegmentationSettings) -> list[_Part]:
     """Divide an object among its candidates: each keeps a part of its own where a neck sets it off."""
-    mask = thing.probability >= limits.threshold
+    mask = thing.probability > 0
     low = np.array([part.start for part in thing.box])
     seeds = [np.array(candidate.center_ijk) - low for candidate in thing.seeds]
     divided = split_at_necks(mask, seeds, volume.geometry.spacing_mm, limits.neck_ratio)

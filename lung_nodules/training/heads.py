@@ -20,7 +20,7 @@ from lung_nodules.networks.runtime import Batch
 from lung_nodules.stages.features import measure_features
 from lung_nodules.training.classification import MALIGNANCY_MIDDLE, OUTPUTS, read_logits
 from lung_nodules.training.cubes import CubeSettings
-from lung_nodules.training.segmentation import outline_crop
+from lung_nodules.training.segmentation import nearest_outline, read_crop
 
 MIN_READERS = 3
 STRENGTH = 0.3  # inverse regularisation of the regression on measurements
@@ -42,7 +42,8 @@ class Measured:
 
 def measure_crops(
     crops: Sequence[NoduleCrop],
-    outline: Callable[[Batch], Batch],
+    outliner: Callable[[Batch], Batch],
+    threshold: float,
     classifier: nn.Module,
     cube: CubeSettings,
     num_flips: int,
@@ -51,7 +52,7 @@ def measure_crops(
     logits = read_logits(classifier, crops, cube, num_flips)
     measured = []
     for number, (crop, row) in enumerate(zip(crops, logits, strict=True)):
-        mask = outline_crop(outline, crop, number, cube, 1)
+        mask = nearest_outline(read_crop(outliner, crop, number, cube, 1), threshold, crop)
         if mask.any():
             features = measure_features(crop.image, mask, crop.spacing_mm)
             image = {f"image.{name}": float(value) for name, value in zip(OUTPUTS, row, strict=True)}

@@ -16,7 +16,7 @@ from torch import nn
 from lung_nodules.cohorts.crops import NoduleCrop, read_crops
 from lung_nodules.cohorts.split import Split
 from lung_nodules.networks.build import load_network
-from lung_nodules.networks.record import Kind, ModelRecord, Score, load_model
+from lung_nodules.networks.record import Kind, Model, ModelRecord, Score, load_model
 from lung_nodules.progress import Progress
 from lung_nodules.stages.classification import apply_head
 from lung_nodules.training.backgrounds import Background, BackgroundSettings, read_backgrounds
@@ -32,7 +32,7 @@ from lung_nodules.training.heads import NODULE_HEAD, Measured, decided, fit_susp
 from lung_nodules.training.publishing import publish
 from lung_nodules.training.reading import reader
 from lung_nodules.training.scores import auc_score, mean_score
-from lung_nodules.training.segmentation import THRESHOLD, SegmentationTraining, crop_dice, train_outliner
+from lung_nodules.training.segmentation import SegmentationTraining, choose_threshold, crop_dice, train_outliner
 
 FULL_FLIPS = 8
 KEPT_SHARES = {"sensitive": 0.99, "balanced": 0.95, "specific": 0.85}
@@ -67,7 +67,8 @@ def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progr
     backgrounds = _backgrounds(workshop, settings.cube.spacing_mm)
     run = train_outliner(crops, validation, backgrounds, settings, workshop.run, progress, resume=workshop.resume)
     network, judged = run.average.module, _well_read(test)
-    dices = crop_dice(network, judged, settings.cube, FULL_FLIPS)
+    threshold = choose_threshold(network, _well_read(validation), settings.cube, FULL_FLIPS // 2)
+    dices = crop_dice(network, judged, settings.cube, threshold, FULL_FLIPS)
     score = mean_score(
         "dice, centre known to 2 mm",
         "test crops of >= 3 masks, native grid",
@@ -88,7 +89,9 @@ def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progr
             "description": "Outlines the nodule in the middle of a cube.",
             "architecture": {"name": "unet", "arguments": {"variant": settings.variant, "channels": settings.channels}},
             "outputs": ["nodule"],
-            "operating_points": {"default": {"threshold": THRESHOLD, "chosen_on": "the middle of the scale"}},
+            "operating_points": {
+                "default": {"threshold": threshold, "chosen_on": "validation patients: best mean Dice"}
+            },
             "default_operating_point": "default",
         },
     )
@@ -148,7 +151,7 @@ def teach_classification(workshop: Workshop, settings: ClassificationTraining, p
     """Train and publish the classifier; it needs the outliner and the finder in the models folder."""
     crops, validation, test = _cohort(workshop)
     backgrounds = _backgrounds(workshop, settings.cube.spacing_mm)
-    outliner = load_network(load_model(workshop.models / "segmentation"))
+    outliner = load_model(workshop.models / "segmentation")
     finder = load_network(load_model(workshop.models / "detection"))
     mistakes = mine(finder, backgrounds, DetectionTraining(), progress)
     run = train_classifier(
@@ -159,7 +162,7 @@ def teach_classification(workshop: Workshop, settings: ClassificationTraining, p
         settings,
         workshop.run,
         progress,
-        outliner=outliner,
+        outliner=load_network(outliner),
         resume=workshop.resume,
     )
     network = run.average.module
@@ -217,11 +220,12 @@ def _operating_points(
 
 
 def _measure(
-    crops: Sequence[NoduleCrop], outliner: nn.Module, classifier: nn.Module, settings: ClassificationTraining
+    crops: Sequence[NoduleCrop], outliner: Model, classifier: nn.Module, settings: ClassificationTraining
 ) -> list[Measured]:
     return measure_crops(
         [crop for crop in crops if crop.kind == "slices" and crop.num_readers >= 3],
-        reader(outliner),
+        reader(load_network(outliner)),
+        outliner.record.operating_point()[1].threshold,
         classifier,
         settings.cube,
         4,

@@ -7,6 +7,7 @@ denominators (Milletari 2016, 10.1109/3DV.2016.79) plus weighted cross-entropy o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cc3d
@@ -29,7 +30,8 @@ from lung_nodules.training.loop import Forward, Loss, Run, TensorBatch, Training
 from lung_nodules.training.reading import judging_grid, reader
 
 WINDOW_HU = (-1000.0, 400.0)
-THRESHOLD = 0.5
+LOG_THRESHOLD = 0.4
+THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)  # tried on validation patients
 _DICE = MaskedDiceLoss(sigmoid=True, squared_pred=True, smooth_nr=1.0, smooth_dr=1.0)
 
 
@@ -83,7 +85,7 @@ def train_outliner(
         run,
         NoduleCubes(crops, backgrounds, settings),
         outline_loss(settings.cross_entropy_weight),
-        lambda network: {"dice": float(np.mean(crop_dice(network, judged, settings.cube)))},
+        lambda network: {"dice": float(np.mean(crop_dice(network, judged, settings.cube, LOG_THRESHOLD)))},
         settings.loop,
         folder,
         progress,
@@ -134,18 +136,37 @@ def outline_loss(cross_entropy_weight: float) -> Loss:
     return loss
 
 
-def crop_dice(network: nn.Module, crops: Sequence[NoduleCrop], cube: CubeSettings, num_flips: int = 1) -> list[float]:
+def crop_dice(
+    network: nn.Module, crops: Sequence[NoduleCrop], cube: CubeSettings, threshold: float, num_flips: int = 1
+) -> list[float]:
     """Dice of the outline against the consensus on each crop's own grid, the centre known to 2 mm an axis."""
     read = reader(network)
-    return [
-        dice(outline_crop(read, crop, number, cube, num_flips), crop.consensus) for number, crop in enumerate(crops)
-    ]
+    found = (read_crop(read, crop, number, cube, num_flips) for number, crop in enumerate(crops))
+    return [dice(nearest_outline(one, threshold, crop), crop.consensus) for one, crop in zip(found, crops, strict=True)]
 
 
-def outline_crop(
+def choose_threshold(network: nn.Module, crops: Sequence[NoduleCrop], cube: CubeSettings, num_flips: int) -> float:
+    """The threshold with the best mean Dice."""
+    read = reader(network)
+    scores = []
+    for number, crop in enumerate(crops):
+        one = read_crop(read, crop, number, cube, num_flips)
+        scores.append([dice(nearest_outline(one, threshold, crop), crop.consensus) for threshold in THRESHOLDS])
+    return THRESHOLDS[int(np.mean(scores, axis=0).argmax())]
+
+
+@dataclass(frozen=True)
+class CropReading:
+    """What the outliner says about a crop."""
+
+    probability: npt.NDArray[np.float32]  # on the crop's own grid
+    center_ijk: npt.NDArray[np.float64]  # where the nodule was said to be
+
+
+def read_crop(
     read: Callable[[Batch], Batch], crop: NoduleCrop, number: int, cube: CubeSettings, num_flips: int
-) -> npt.NDArray[np.bool_]:
-    """The outline of a crop's nodule on the crop's own grid: the component nearest to where the nodule is said to be.
+) -> CropReading:
+    """Read a crop as the line would a candidate.
 
     Args:
         read: The outliner.
@@ -159,13 +180,18 @@ def outline_crop(
     mirrored = [np.flip(read(np.flip(image, axes)[None, None].copy())[0, 0], axes) for axes in flips(num_flips)]
     probability = np.mean([1 / (1 + np.exp(-logits)) for logits in mirrored], axis=0)
     first, second, third = (slice(0, size) for size in crop.image.shape)
-    inside = grid.back(probability, (first, second, third)) >= THRESHOLD
+    center = grid.to_source((np.array(grid.shape) - 1) / 2)
+    return CropReading(grid.back(probability, (first, second, third)), center)
+
+
+def nearest_outline(reading: CropReading, threshold: float, crop: NoduleCrop) -> npt.NDArray[np.bool_]:
+    """The component above the threshold nearest to where the nodule was said to be; empty where there is none."""
+    inside = reading.probability >= threshold
     components = cc3d.connected_components(inside, connectivity=18)
     places = np.argwhere(components)
     if not len(places):
         return inside
-    center = grid.to_source((np.array(grid.shape) - 1) / 2)
-    nearest = np.linalg.norm((places - center) * crop.spacing_mm, axis=1).argmin()
+    nearest = np.linalg.norm((places - reading.center_ijk) * crop.spacing_mm, axis=1).argmin()
     return np.asarray(components == components[tuple(places[int(nearest)])])
 
 
