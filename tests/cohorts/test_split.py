@@ -1,0 +1,82 @@
+"""The split by patient: the list, the rule, and that they agree."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from lung_nodules.cohorts.split import Split, listed_split, split_by_hash, split_of
+
+FIXED = {
+    "LIDC-IDRI-0001": Split.TEST,
+    "LIDC-IDRI-0003": Split.TEST,
+    "LIDC-IDRI-0002": Split.TRAIN,
+    "C3N-00247": Split.TRAIN,
+}
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, str]]:
+    text = files("lung_nodules.cohorts").joinpath("lidc_split.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def test_every_patient_is_listed_once(rows: list[dict[str, str]]) -> None:
+    assert max(Counter(row["patient_id"] for row in rows).values()) == 1
+    assert listed_split() == {row["patient_id"]: Split(row["split"]) for row in rows}
+
+
+def test_the_list_is_the_rule_but_for_the_whole_scans(rows: list[dict[str, str]]) -> None:
+    by_reason = {
+        reason: {row["patient_id"]: row["split"] for row in rows if row["reason"] == reason}
+        for reason in ("hash", "whole scan")
+    }
+    assert sum(len(patients) for patients in by_reason.values()) == len(rows)
+    assert by_reason["whole scan"] == FIXED
+    assert by_reason["hash"] == {patient: split_by_hash(patient) for patient in by_reason["hash"]}
+
+
+def test_a_patient_who_is_not_listed_has_the_side_of_the_rule() -> None:
+    assert {patient: split_of(patient) for patient in FIXED} == FIXED
+    assert "LIDC-IDRI-9999" not in listed_split()
+    assert split_of("LIDC-IDRI-9999") == split_by_hash("LIDC-IDRI-9999")
+
+
+@pytest.mark.parametrize(  # the remainders 8, 27, 36, 46 and 83 were worked out with sha256sum and bc
+    ("patient", "side"),
+    [
+        ("LIDC-IDRI-0020", Split.TEST),
+        ("LIDC-IDRI-0013", Split.TEST),
+        ("LIDC-IDRI-0040", Split.VALIDATION),
+        ("LIDC-IDRI-0025", Split.TRAIN),
+        ("LIDC-IDRI-0010", Split.TRAIN),
+    ],
+)
+def test_the_rule_is_sha256_modulo_100(patient: str, side: Split) -> None:
+    assert split_by_hash(patient) == side
+
+
+def test_the_sides_are_as_large_as_the_rule_says() -> None:
+    count = Counter(split_by_hash(f"patient-{number}") for number in range(10_000))
+    assert count[Split.TEST] == pytest.approx(3000, abs=150)
+    assert count[Split.VALIDATION] == pytest.approx(1000, abs=100)
+    assert count[Split.TRAIN] == pytest.approx(6000, abs=150)
+
+
+@pytest.mark.real_data
+def test_the_patients_of_the_crops_are_all_listed(shared_data: Path) -> None:
+    with (shared_data / "lidc-nodules" / "nodules.csv").open(newline="", encoding="utf-8") as lines:
+        patients = {row["patient_id"] for row in csv.DictReader(lines)}
+    assert len(patients) == 725
+    assert patients == listed_split().keys() - FIXED.keys()
+
+
+@pytest.mark.real_data
+def test_the_patients_of_the_test_scans_never_train(shared_data: Path) -> None:
+    scans = json.loads((shared_data / "lidc-scans" / "reference.json").read_text(encoding="utf-8"))["scans"]
+    assert {split_of(patient) for patient in scans} == {Split.TEST}
