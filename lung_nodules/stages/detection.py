@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cc3d
 import edt
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from scipy.special import expit
 
 from lung_nodules.networks.patches import Box, PatchGrid, scale_hu
 from lung_nodules.networks.runtime import Batch, Network
@@ -27,7 +29,7 @@ from lung_nodules.settings import DetectionSettings, Settings
 from lung_nodules.stages.lungs import Lungs
 from lung_nodules.stages.volume import Volume
 
-AIR_HU = -1024
+_PLATEAU = 1e-3  # probabilities that differ by less are equally high
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def find_probability(
     with progress.stage("detection", len(visited)) as advance:
         for window in visited:
             logits = finder(padded[window][None, None])[0, 0]
-            total[window] += importance / (1 + np.exp(-logits))
+            total[window] += importance * expit(logits)
             weights[window] += importance
             advance(1)
     np.divide(total, weights, out=total, where=weights > 0)
@@ -139,16 +141,27 @@ def _candidates(
 def _peaks(
     smooth: npt.NDArray[np.float32], inside: npt.NDArray[np.bool_], distance: float
 ) -> list[tuple[int, int, int]]:
-    """Voxels that are the highest of the component within `distance` voxels; the component's highest at least."""
+    """The highest places of the component within `distance` voxels; the component's highest at least.
+
+    A plateau, which a mass gives whose inside the finder is sure of, is one place: its middle voxel.
+    """
     masked = np.where(inside, smooth, -np.inf)
     radius = max(round(distance), 1)
     highest = ndimage.maximum_filter(masked, size=2 * radius + 1, mode="constant", cval=-np.inf)
-    peaks = np.argwhere(inside & (masked == highest))
+    plateaus, _ = ndimage.label(inside & (masked >= highest - _PLATEAU), np.ones((3, 3, 3)))
+    peaks = [_middle(plateaus, number, box) for number, box in enumerate(ndimage.find_objects(plateaus), start=1)]
     kept: list[npt.NDArray[np.intp]] = []
     for peak in sorted(peaks, key=lambda place: (-masked[tuple(place)], *place)):
         if all(np.linalg.norm(peak - other) > distance for other in kept):
             kept.append(peak)
     return [(int(a), int(b), int(c)) for a, b, c in kept]
+
+
+def _middle(labels: npt.NDArray[np.integer[Any]], label: int, box: tuple[slice, ...]) -> npt.NDArray[np.intp]:
+    """The voxel of a label that is nearest to its centroid."""
+    places = np.argwhere(labels[box] == label)
+    nearest = np.linalg.norm(places - places.mean(axis=0), axis=1).argmin()
+    return np.asarray(places[nearest] + [part.start for part in box])
 
 
 def _windows(shape: tuple[int, ...], side: int, overlap: float) -> Iterator[Box]:

@@ -16,6 +16,7 @@ import cc3d
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from scipy.special import expit
 
 from lung_nodules.networks.patches import Box, PatchGrid, flips, scale_hu
 from lung_nodules.networks.runtime import Network
@@ -133,7 +134,7 @@ def _read(outliner: Network, image: npt.NDArray[np.float32], num_flips: int) -> 
     total = np.zeros_like(image)
     for axes in flips(num_flips):
         logits = np.flip(outliner(np.ascontiguousarray(np.flip(image, axes))[None, None])[0, 0], axes)
-        total += 1 / (1 + np.exp(-logits))
+        total += expit(logits)
     return np.asarray(total / num_flips, dtype=np.float32)
 
 
