@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
+from scipy.special import expit
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -190,6 +191,6 @@ def found_crops(network: nn.Module, crops: Sequence[NoduleCrop], settings: Detec
         grid = judging_grid(crop, settings.cube, number)
         logits = read(scale_hu(grid.sample(crop.image), WINDOW_HU)[None, None])[0, 0]
         inside = grid.sample(crop.consensus.astype(np.uint8)) >= 0.5
-        probability = 1 / (1 + np.exp(-logits))
+        probability = expit(logits)
         hits.append(float(inside.any() and probability[inside].max() >= settings.judged_threshold))
     return hits

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 from torch import nn
 
 from lung_nodules.cohorts.crops import NoduleCrop, read_crops
@@ -209,7 +210,7 @@ def _operating_points(
 ) -> dict[str, dict[str, object]]:
     """Thresholds of the nodule head that keep a stated share of the validation patients' well-read nodules."""
     logits = read_logits(network, _well_read(validation), settings.cube, 4)[:, OUTPUTS.index("nodule")]
-    probability = 1 / (1 + np.exp(-logits))
+    probability = expit(logits)
     return {
         name: {
             "threshold": float(np.quantile(probability, 1 - share)),

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from monai.losses.dice import MaskedDiceLoss
 from pydantic import Field
+from scipy.special import expit
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -178,7 +179,7 @@ def read_crop(
     grid = judging_grid(crop, cube, number)
     image = scale_hu(grid.sample(crop.image), WINDOW_HU)
     mirrored = [np.flip(read(np.flip(image, axes)[None, None].copy())[0, 0], axes) for axes in flips(num_flips)]
-    probability = np.mean([1 / (1 + np.exp(-logits)) for logits in mirrored], axis=0)
+    probability = np.mean([expit(logits) for logits in mirrored], axis=0)
     first, second, third = (slice(0, size) for size in crop.image.shape)
     center = grid.to_source((np.array(grid.shape) - 1) / 2)
     return CropReading(grid.back(probability, (first, second, third)), center)
