@@ -11,9 +11,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lung_nodules.errors import ModelRefusal
 
@@ -73,6 +73,12 @@ class LinearHead(_Part):
     weights: tuple[float, ...]
     intercept: float
 
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> Self:
+        if len({len(self.inputs), len(self.mean), len(self.scale), len(self.weights)}) != 1:
+            raise ValueError("a head needs one mean, scale and weight for each input")
+        return self
+
 
 class TrainingData(_Part):
     """What the network was trained on."""
@@ -103,6 +109,13 @@ class ModelRecord(_Part):
     scores: tuple[Score, ...]
     git_commit: str
     weights_sha256: str
+
+    @model_validator(mode="after")
+    def _classifier_has_heads(self) -> Self:
+        missing = {"nodule", "suspicion"} - set(self.heads)
+        if self.kind == "classification" and missing:
+            raise ValueError(f"a classification record needs the heads {sorted(missing)}")
+        return self
 
     def operating_point(self, name: str = "default") -> tuple[str, OperatingPoint]:
         """The operating point of a name, ``default`` for the record's own choice.

@@ -131,6 +131,24 @@ class TestRefusals:
             load_model(own_models / "detection")
         assert refused.value.code == "model-record-invalid"
 
+    @pytest.mark.parametrize(
+        "heads",
+        [
+            {},
+            {"nodule": {"inputs": ["image.nodule"], "mean": [0], "scale": [1], "weights": [1], "intercept": 0}},
+            {
+                name: {"inputs": ["image.nodule"], "mean": [0, 0], "scale": [1], "weights": [1], "intercept": 0}
+                for name in ("nodule", "suspicion")
+            },
+        ],
+        ids=["none", "no-suspicion", "uneven"],
+    )
+    def test_a_classifier_without_its_heads(self, own_models: Path, heads: dict[str, Any]) -> None:
+        edit_record(own_models / "classification", heads=heads)
+        with pytest.raises(ModelRefusal) as refused:
+            load_model(own_models / "classification")
+        assert refused.value.code == "model-record-invalid"
+
     def test_another_kind_of_model_in_the_folder(self, own_models: Path) -> None:
         edit_record(own_models / "detection", kind="segmentation")
         with pytest.raises(ModelRefusal, match="folder detection holds a segmentation model") as refused:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK
 
+from lung_nodules.cohorts.scans import read_reference_labels, read_reference_scans
 from lung_nodules.settings import Settings
 from lung_nodules.stages.detection import Candidate
 from lung_nodules.stages.instances import read_instances
@@ -40,10 +40,11 @@ class RealScan:
 @cache
 def read_scan(shared_data: Path, patient: str) -> RealScan:
     folder = shared_data / FOLDERS[patient]
+    (reference_scan,) = (scan for scan in read_reference_scans(folder) if scan.patient_id == patient)
     selection = select_series(read_instances(folder / patient, Settings()), Settings())
     volume = build_volume(selection, Settings())
     reference = json.loads((folder / "reference.json").read_text(encoding="utf-8"))["scans"][patient]["nodules"]
-    consensus = _on_grid_of(volume, folder / f"{patient}_consensus.nii.gz")
+    consensus = read_reference_labels(reference_scan, volume.geometry)
     return RealScan(selection, volume, segment_lungs(volume, Settings()), consensus, reference)
 
 
@@ -54,18 +55,6 @@ def outlines_of(label_map: npt.NDArray[np.uint16]) -> Outlines:
         for label in range(1, int(label_map.max()) + 1)
     )
     return Outlines(label_map, candidates, 0, 0)
-
-
-def _on_grid_of(volume: Volume, path: Path) -> npt.NDArray[np.uint16]:
-    """Read a NIfTI label map and put every labelled voxel where it lies in the CT."""
-    image = SimpleITK.ReadImage(str(path))
-    labels = SimpleITK.GetArrayFromImage(image)
-    indices = np.argwhere(labels)
-    points = [image.TransformIndexToPhysicalPoint([int(i) for i in index[::-1]]) for index in indices]
-    on_grid = np.rint(volume.geometry.to_index(points)).astype(int)
-    label_map = np.zeros(volume.array.shape, dtype=np.uint16)
-    label_map[tuple(on_grid.T)] = labels[tuple(indices.T)]
-    return label_map
 
 
 def padded_outside(volume: Volume, radius_mm: float) -> Volume:
