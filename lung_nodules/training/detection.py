@@ -7,7 +7,7 @@ was wrong on the training scans (hard negatives, mined again and again while it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
+from scipy import ndimage
 from scipy.special import expit
 from torch import nn
 from torch.utils.data import Dataset
@@ -66,7 +67,7 @@ class Mistake:
 
     background: int  # number of the background
     center_ijk: tuple[int, int, int]
-    score: float  # the finder's greatest probability there
+    score: float  # as a candidate's: the greatest smoothed probability there
 
 
 class FinderCubes(Dataset[TensorBatch]):
@@ -175,22 +176,42 @@ def mine(
         probability[~(background.clear & background.near_lung)] = 0.0
         components = cc3d.connected_components(probability > settings.mine_threshold, connectivity=18)
         statistics = cc3d.statistics(components)
+        smooth = smoothed(probability, settings.cube.spacing_mm)
         for label, box in enumerate(statistics["bounding_boxes"]):
             if label:
                 center = np.rint(statistics["centroids"][label]).astype(int)
-                score = float(probability[box][components[box] == label].max())
+                score = float(smooth[box][components[box] == label].max())
                 found.append(Mistake(number, (int(center[0]), int(center[1]), int(center[2])), score))
     return found
 
 
 def found_crops(network: nn.Module, crops: Sequence[NoduleCrop], settings: DetectionTraining) -> list[float]:
     """1 for each nodule in which the probability somewhere reaches the threshold, else 0; end slices repeated."""
+    peaks = (probability[inside].max(initial=0.0) for probability, inside in _read_crops(network, crops, settings))
+    return [float(peak >= settings.judged_threshold) for peak in peaks]
+
+
+def candidate_scores(network: nn.Module, crops: Sequence[NoduleCrop], settings: DetectionTraining) -> list[float]:
+    """The score that each nodule would have as a candidate; end slices repeated."""
+    spacing_mm = settings.cube.spacing_mm
+    return [
+        float(smoothed(probability, spacing_mm)[inside].max(initial=0.0))
+        for probability, inside in _read_crops(network, crops, settings)
+    ]
+
+
+def smoothed(probability: npt.NDArray[np.float32], spacing_mm: float) -> npt.NDArray[np.float32]:
+    """The probability as the line smooths it before it looks for peaks."""
+    sigma = DetectionSettings().peak_sigma_mm / spacing_mm
+    return np.asarray(ndimage.gaussian_filter(probability, sigma, truncate=3.0), dtype=np.float32)
+
+
+def _read_crops(
+    network: nn.Module, crops: Sequence[NoduleCrop], settings: DetectionTraining
+) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
+    """For each crop the finder's probability in the judging cube, and where the nodule is."""
     read = reader(network)
-    hits = []
     for number, crop in enumerate(crops):
         grid = judging_grid(crop, settings.cube, number)
         logits = read(scale_hu(grid.sample(crop.image), WINDOW_HU)[None, None])[0, 0]
-        inside = grid.sample(crop.consensus.astype(np.uint8)) >= 0.5
-        probability = expit(logits)
-        hits.append(float(inside.any() and probability[inside].max() >= settings.judged_threshold))
-    return hits
+        yield expit(logits), grid.sample(crop.consensus.astype(np.uint8)) >= 0.5

@@ -23,8 +23,8 @@ from lung_nodules.training.cubes import CubeSettings
 from lung_nodules.training.segmentation import nearest_outline, read_crop
 
 MIN_READERS = 3
+NODULE_INPUTS = ("image.nodule", "candidate.logit")
 STRENGTH = 0.3  # inverse regularisation of the regression on measurements
-NODULE_HEAD = LinearHead(inputs=("image.nodule",), mean=(0.0,), scale=(1.0,), weights=(1.0,), intercept=0.0)
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,28 @@ def fit_suspicion(train: Sequence[Measured], validation: Sequence[Measured]) -> 
         scale=(*scale.tolist(), 1.0),
         weights=(*(of_ruler * ruler.coef_[0]).tolist(), float(of_image)),
         intercept=float(joint.intercept_[0] + of_ruler * ruler.intercept_[0]),
+    )
+
+
+def fit_nodule(nodules: Sequence[Mapping[str, float]], mistakes: Sequence[Mapping[str, float]]) -> LinearHead:
+    """Fit the nodule head: the finder's score and the classifier's, joined; both sides weigh the same.
+
+    Args:
+        nodules: Head inputs of validation patients' nodules.
+        mistakes: Head inputs of places where the finder was wrong.
+    """
+    from sklearn.linear_model import LogisticRegression  # of the training extra
+
+    table = np.array([[one[name] for name in NODULE_INPUTS] for one in (*nodules, *mistakes)])
+    labels = np.arange(len(table)) < len(nodules)
+    mean, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-6)
+    fitted = LogisticRegression(C=1.0, class_weight="balanced", max_iter=1000).fit((table - mean) / scale, labels)
+    return LinearHead(
+        inputs=NODULE_INPUTS,
+        mean=tuple(mean.tolist()),
+        scale=tuple(scale.tolist()),
+        weights=tuple(fitted.coef_[0].tolist()),
+        intercept=float(fitted.intercept_[0]),
     )
 
 

@@ -65,7 +65,6 @@ def publish(
             "settings": settings.model_dump(mode="json"),
         },
         "scores": [score.model_dump() for score in scores],
-        "git_commit": git_commit(),
         **fields,
     }
     return write_model(folder, network, record)

@@ -6,21 +6,22 @@ the places where the finder is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from scipy.special import expit
+import numpy.typing as npt
 from torch import nn
 
 from lung_nodules.cohorts.crops import NoduleCrop, read_crops
 from lung_nodules.cohorts.split import Split
 from lung_nodules.networks.build import load_network
-from lung_nodules.networks.record import Kind, Model, ModelRecord, Score, load_model
+from lung_nodules.networks.patches import scale_hu
+from lung_nodules.networks.record import Kind, LinearHead, Model, ModelRecord, Score, load_model
 from lung_nodules.progress import Progress
-from lung_nodules.stages.classification import apply_head
-from lung_nodules.training.backgrounds import Background, BackgroundSettings, read_backgrounds
+from lung_nodules.stages.classification import apply_head, head_inputs
+from lung_nodules.training.backgrounds import Background, BackgroundSettings, cut, read_backgrounds
 from lung_nodules.training.classification import (
     OUTPUTS,
     ClassificationTraining,
@@ -28,14 +29,28 @@ from lung_nodules.training.classification import (
     read_logits,
     train_classifier,
 )
-from lung_nodules.training.detection import DetectionTraining, found_crops, mine, train_finder
-from lung_nodules.training.heads import NODULE_HEAD, Measured, decided, fit_suspicion, measure_crops
-from lung_nodules.training.publishing import publish
+from lung_nodules.training.detection import (
+    DetectionTraining,
+    Mistake,
+    candidate_scores,
+    found_crops,
+    mine,
+    train_finder,
+)
+from lung_nodules.training.heads import Measured, decided, fit_nodule, fit_suspicion, measure_crops
+from lung_nodules.training.publishing import git_commit, publish
 from lung_nodules.training.reading import reader
 from lung_nodules.training.scores import auc_score, mean_score
-from lung_nodules.training.segmentation import SegmentationTraining, choose_threshold, crop_dice, train_outliner
+from lung_nodules.training.segmentation import (
+    WINDOW_HU,
+    SegmentationTraining,
+    choose_threshold,
+    crop_dice,
+    train_outliner,
+)
 
 FULL_FLIPS = 8
+LINE_FLIPS = 4  # as ClassificationSettings.num_flips
 KEPT_SHARES = {"sensitive": 0.99, "balanced": 0.95, "specific": 0.85}
 INNER_VOXELS = 96
 
@@ -49,6 +64,7 @@ class Workshop:
     run: Path  # for the checkpoint and the log
     models: Path  # the models folder; the others' models are read from it
     resume: bool = False
+    commit: str = field(default_factory=git_commit)  # of the source tree as the run begins
 
 
 def teach(kind: Kind, workshop: Workshop, assignments: Sequence[str], progress: Progress) -> ModelRecord:
@@ -87,6 +103,7 @@ def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progr
         {
             "name": f"outliner-{settings.variant}-unet",
             "kind": "segmentation",
+            "git_commit": workshop.commit,
             "description": "Outlines the nodule in the middle of a cube.",
             "architecture": {"name": "unet", "arguments": {"variant": settings.variant, "channels": settings.channels}},
             "outputs": ["nodule"],
@@ -122,7 +139,7 @@ def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: P
     )
     preprocessing = {
         "spacing_mm": settings.cube.spacing_mm,
-        "window_hu": (-1000.0, 400.0),
+        "window_hu": WINDOW_HU,
         "patch_voxels": INNER_VOXELS,
     }
     return publish(
@@ -136,6 +153,7 @@ def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: P
         {
             "name": f"finder-{settings.variant}-unet",
             "kind": "detection",
+            "git_commit": workshop.commit,
             "description": "Says for every voxel of the lungs whether it belongs to a nodule.",
             "architecture": {"name": "unet", "arguments": {"variant": settings.variant, "channels": settings.channels}},
             "preprocessing": preprocessing,
@@ -169,7 +187,8 @@ def teach_classification(workshop: Workshop, settings: ClassificationTraining, p
     network = run.average.module
     known = [_measure(side, outliner, network, settings) for side in (crops, validation, test)]
     suspicion = fit_suspicion(known[0], known[1])
-    points = _operating_points(network, validation, settings)
+    nodules = _nodule_inputs(finder, network, _well_read(validation), settings)
+    nodule = fit_nodule(nodules, _mistake_inputs(network, backgrounds, mistakes, settings))
     return publish(
         workshop.models / "classification",
         network,
@@ -177,27 +196,28 @@ def teach_classification(workshop: Workshop, settings: ClassificationTraining, p
         settings,
         crops,
         backgrounds,
-        _suspicion_scores(known[2], {"suspicion": suspicion}),
+        _suspicion_scores(known[2], suspicion),
         {
             "name": "hybrid-vit" if not settings.plain else "plain-vit",
             "kind": "classification",
+            "git_commit": workshop.commit,
             "description": "Nodule or not, readers' suspicion of malignancy, and LIDC's characteristics.",
             "architecture": architecture(settings).model_dump(),
             "outputs": list(OUTPUTS),
-            "heads": {"nodule": NODULE_HEAD, "suspicion": suspicion},
-            "operating_points": points,
+            "heads": {"nodule": nodule, "suspicion": suspicion},
+            "operating_points": _operating_points(nodule, nodules),
             "default_operating_point": "balanced",
         },
     )
 
 
-def _suspicion_scores(test: Sequence[Measured], heads: dict[str, object]) -> list[Score]:
+def _suspicion_scores(test: Sequence[Measured], head: LinearHead) -> list[Score]:
     """AUC of what is reported, of the image alone and of the ruler alone, on the same test nodules."""
     judged = decided(test)
     patients, positive = [one.crop.patient_id for one in judged], [one.is_suspicious for one in judged]
     cohort = "test crops of >= 3 readers, mean malignancy above 3 against below 3"
     values = {
-        "auc, suspicion as reported": [apply_head(heads["suspicion"], one.inputs) for one in judged],  # type: ignore[arg-type]
+        "auc, suspicion as reported": [apply_head(head, one.inputs) for one in judged],
         "auc, image alone": [one.inputs["image.malignancy"] for one in judged],
         "auc, own outline's mean diameter alone": [one.inputs["feature.mean_diameter_mm"] for one in judged],
         "auc, readers' diameter alone": [one.crop.diameter_mm for one in judged],
@@ -205,19 +225,45 @@ def _suspicion_scores(test: Sequence[Measured], heads: dict[str, object]) -> lis
     return [auc_score(name, cohort, patients, positive, given) for name, given in values.items()]
 
 
-def _operating_points(
-    network: nn.Module, validation: Sequence[NoduleCrop], settings: ClassificationTraining
-) -> dict[str, dict[str, object]]:
+def _operating_points(head: LinearHead, nodules: Sequence[Mapping[str, float]]) -> dict[str, dict[str, object]]:
     """Thresholds of the nodule head that keep a stated share of the validation patients' well-read nodules."""
-    logits = read_logits(network, _well_read(validation), settings.cube, 4)[:, OUTPUTS.index("nodule")]
-    probability = expit(logits)
+    probability = [apply_head(head, one) for one in nodules]
     return {
         name: {
             "threshold": float(np.quantile(probability, 1 - share)),
-            "chosen_on": f"validation patients: keeps {share:.0%} of {len(logits)} nodules of >= 3 masks",
+            "chosen_on": f"validation patients: keeps {share:.0%} of {len(nodules)} nodules of >= 3 masks",
         }
         for name, share in KEPT_SHARES.items()
     }
+
+
+def _nodule_inputs(
+    finder: nn.Module, classifier: nn.Module, crops: Sequence[NoduleCrop], settings: ClassificationTraining
+) -> list[dict[str, float]]:
+    """What the nodule head would be given for nodules."""
+    logits = read_logits(classifier, crops, settings.cube, LINE_FLIPS)
+    scores = candidate_scores(finder, crops, DetectionTraining(cube=settings.cube))
+    return [head_inputs(_named(row), {}, score) for row, score in zip(logits, scores, strict=True)]
+
+
+def _mistake_inputs(
+    classifier: nn.Module,
+    backgrounds: Sequence[Background],
+    mistakes: Sequence[Mistake],
+    settings: ClassificationTraining,
+) -> list[dict[str, float]]:
+    """What the nodule head would be given where the finder was wrong."""
+    read, shape = reader(classifier), (settings.cube.voxels,) * 3
+    rows = []
+    for mistake in mistakes:
+        hu = cut(backgrounds[mistake.background].hu, np.array(mistake.center_ijk), shape)
+        row = read(scale_hu(hu, WINDOW_HU)[None, None])[0]
+        rows.append(head_inputs(_named(row), {}, mistake.score))
+    return rows
+
+
+def _named(row: npt.NDArray[np.float32]) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(OUTPUTS, row, strict=True)}
 
 
 def _measure(
@@ -229,7 +275,7 @@ def _measure(
         outliner.record.operating_point()[1].threshold,
         classifier,
         settings.cube,
-        4,
+        LINE_FLIPS,
     )
 
 
