@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lung_nodules.stages.report_model import FindingReport, Report
 
 _FINDING_COLUMNS = ("finding", "mm", "mm3", "density", "suspicion", "slice", "side")
+_COMPARISON_COLUMNS = ("found", "mm", "suspicion", "slice")  # no more than fit into 80 characters
 
 
 def models_table(records: Sequence[ModelRecord]) -> Table:
@@ -68,16 +69,16 @@ def comparison_table(report: Report, truth: Sequence[NoduleTruth]) -> Table:
     A finding hits the nearest nodule whose centre is less than half its diameter away, as in LUNA16 (Setio 2017,
     Medical Image Analysis 42:1); of several findings in one nodule, the nearest is shown beside it.
     """
-    table = Table("put in", "kind", "mm", "", *_FINDING_COLUMNS, title=_title(report))
+    table = Table("put in", "kind", "mm", *_COMPARISON_COLUMNS, title=_title(report))
     pairs = pair_findings(report.findings, truth)
     for nodule in truth:
         hit = pairs.get(nodule.nodule_id)
-        found = _describe_finding(hit) if hit else ("missed",)
-        table.add_row(nodule.nodule_id, nodule.kind, f"{nodule.longest_axial_diameter_mm:.1f}", "", *found)
+        found = _describe_shortly(hit) if hit else ("missed",)
+        table.add_row(nodule.nodule_id, nodule.kind, f"{nodule.longest_axial_diameter_mm:.1f}", *found)
     paired = {finding.finding_id for finding in pairs.values()}
     for finding in report.findings:
         if finding.finding_id not in paired:
-            table.add_row("-", "", "", "", *_describe_finding(finding))
+            table.add_row("-", "", "", *_describe_shortly(finding))
     return table
 
 
@@ -112,6 +113,11 @@ def _describe_finding(finding: FindingReport) -> tuple[str, ...]:
         str(finding.position.slice.viewer_number),
         finding.position.side or "-",
     )
+
+
+def _describe_shortly(finding: FindingReport) -> tuple[str, ...]:
+    name, size, _, _, suspicion, number, _ = _describe_finding(finding)
+    return name, size, suspicion, number
 
 
 def _describe_score(score: Score) -> str:

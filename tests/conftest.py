@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-
-REPOSITORY = Path(__file__).resolve().parents[1]
-SHARED_DATA = Path(os.environ.get("LUNG_NODULES_DATA", REPOSITORY.parent / "shared" / "data"))
+from shared_folder import SHARED_DATA
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,7 @@ from lung_nodules.training.segmentation import (
 FULL_FLIPS = 8
 LINE_FLIPS = 4  # as ClassificationSettings.num_flips
 KEPT_SHARES = {"sensitive": 0.99, "balanced": 0.95, "specific": 0.85}
+DEFAULT_POINT = "specific"  # crops end with their nodule and score lower than a nodule in its whole scan does
 INNER_VOXELS = 96
 
 
@@ -206,7 +207,7 @@ def teach_classification(workshop: Workshop, settings: ClassificationTraining, p
             "outputs": list(OUTPUTS),
             "heads": {"nodule": nodule, "suspicion": suspicion},
             "operating_points": _operating_points(nodule, nodules),
-            "default_operating_point": "balanced",
+            "default_operating_point": DEFAULT_POINT,
         },
     )
 

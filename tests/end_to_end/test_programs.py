@@ -104,7 +104,8 @@ def test_an_internal_error_leaves_nothing_and_shows_where_on_request(
     broken = tmp_path / "models"
     shutil.copytree(models, broken)
     record = json.loads((broken / "classification" / "record.json").read_text())
-    (broken / "classification" / "record.json").write_text(json.dumps(record | {"heads": {}}))
+    record["heads"]["nodule"]["inputs"] = ["image.nowhere"]
+    (broken / "classification" / "record.json").write_text(json.dumps(record))
     level = "DEBUG" if program == "pipeline" else "INFO"
     done = run(program, "-i", study / "dicom", "-o", tmp_path / "out", "-m", broken, "-l", level)
     assert done.returncode == ExitCode.INTERNAL_ERROR, done.stderr

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from shared_folder import SHARED_DATA
 
 from lung_nodules.errors import InputRefusal
 from lung_nodules.settings import Settings
@@ -20,8 +21,6 @@ from lung_nodules.stages.instances import read_instances
 from lung_nodules.stages.pixels import read_hu
 from lung_nodules.stages.series import select_series
 from lung_nodules.stages.volume import Volume, build_volume
-
-from conftest import SHARED_DATA  # isort: skip
 
 MANIFEST = SHARED_DATA / "dicom-robustness" / "manifest.json"
 CASES = json.loads(MANIFEST.read_text(encoding="utf-8"))["cases"] if MANIFEST.is_file() else []
