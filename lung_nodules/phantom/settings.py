@@ -91,4 +91,4 @@ def default_phantom_settings() -> PhantomSettings:
         NoduleSpec(kind=NoduleKind.JUXTAPLEURAL, diameter_mm=10),
         NoduleSpec(kind=NoduleKind.JUXTAVASCULAR, diameter_mm=8),
     )
-    return PhantomSettings(nodules=nodules, seed=2)  # a seed that fills both lungs
+    return PhantomSettings(nodules=nodules)
