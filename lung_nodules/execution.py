@@ -76,7 +76,7 @@ def execute(order: Order, line: Line) -> ExitCode:
         logger.debug("refused", exc_info=True)
         say_refusal(refusal)
         return refusal.exit_code
-    except Exception as error:
+    except Exception as error:  # the edge: a defect of ours becomes one sentence and an exit code
         logger.debug("internal error", exc_info=True)
         _say(f"Internal error ({type(error).__name__}); no results were written. --log-level DEBUG shows where.")
         return ExitCode.INTERNAL_ERROR

@@ -71,7 +71,7 @@ def is_decodable(syntax: UID) -> bool:
     """Tell whether a decoder for a transfer syntax is at hand."""
     try:
         decoder = get_decoder(syntax)
-    except NotImplementedError:
+    except NotImplementedError:  # what pydicom raises for a transfer syntax that it has no decoder for
         return False
     return bool(decoder.is_available)
 
