@@ -28,6 +28,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
+from pydicom.values import converters
 
 from lung_nodules.settings import InstancesSettings
 
@@ -36,6 +37,7 @@ _SNIFFED_BYTES = 1024  # holds preamble and file meta information
 _FIRST_BULK_TAG = 0x7FE00001  # pixel data of any kind lies from here on (PS3.6)
 # pydicom needs Bits Allocated and Pixel Representation to settle the value representation of implicit pixel data
 _PIXEL_DATA_WITH_ITS_WIDTH = [0x00280100, 0x00280103, 0x7FE00010]
+_READABLE_VRS = frozenset(converters)
 _PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 
 
@@ -129,7 +131,7 @@ def read_header(path: Path, settings: InstancesSettings) -> tuple[pydicom.Datase
 
     with _BoundedFile(path, settings.max_header_mib * MIB) as file:
         dicom = _parse(path, file, settings, settings.max_element_kib * 1024, at_bulk_data)
-    _drop_what_was_not_read(dicom)
+    _drop_what_has_no_value(dicom)
     _drop_deep_sequences(dicom, settings.max_nesting_depth)
     _fill_in_transfer_syntax(dicom)
     return dicom, has_pixels
@@ -144,7 +146,7 @@ def read_header_whole(path: Path, settings: InstancesSettings) -> pydicom.Datase
     limit = settings.max_header_mib * MIB
     with _BoundedFile(path, limit) as file:
         dicom = _parse(path, file, settings, limit, lambda tag, _vr, _length: tag >= _FIRST_BULK_TAG)
-    _drop_what_was_not_read(dicom)
+    _drop_what_has_no_value(dicom)
     _fill_in_transfer_syntax(dicom)
     return dicom
 
@@ -214,10 +216,13 @@ def _inflate(file: BinaryIO, head: bytes, max_bytes: int) -> bytes:
     return plain
 
 
-def _drop_what_was_not_read(dicom: pydicom.Dataset) -> None:
-    """Take out elements that pydicom left on disk: reading them later would need the file again."""
+def _drop_what_has_no_value(dicom: pydicom.Dataset) -> None:
+    """Take out elements that pydicom left on disk, and those of an unknown representation: both fail when asked for."""
     for element in list(dicom.values()):
-        if isinstance(element, RawDataElement) and element.value is None and element.length != 0:
+        if not isinstance(element, RawDataElement):
+            continue
+        is_left_on_disk = element.value is None and element.length != 0
+        if is_left_on_disk or (element.VR is not None and element.VR not in _READABLE_VRS):
             del dicom[element.tag]
 
 

@@ -171,7 +171,7 @@ def _read_images(path: Path, settings: InstancesSettings) -> list[Instance]:
         return [Instance(path, header)]
     try:
         frames = split_frames(read_header_whole(path, settings))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError) as error:
         raise UnreadableFileError("damaged-file", "The functional groups of the frames cannot be read.") from error
     return [Instance(path, frame_header, frame) for frame, frame_header in enumerate(frames)]
 

@@ -55,7 +55,7 @@ class DetectionTraining(TrainingSettings):
     negative_share: float = Field(default=0.375, ge=0, le=1, description="Cubes without a nodule.")
     mined_share: float = Field(default=0.6, ge=0, le=1, description="Of these, from mined places where there are any.")
     slab_share: float = Field(default=0.4, ge=0, le=1, description="Of these, with a slab of other lung pasted in.")
-    mine_at: tuple[float, ...] = Field(default=(0.05, 0.25, 0.5, 0.75), description="Parts of the run at which to mine.")
+    mine_at: tuple[float, ...] = Field(default=(0.05, 0.25, 0.5, 0.75), description="Parts of the run.")
     mine_threshold: float = Field(default=0.05, gt=0, lt=1, description="Probability from which a place was wrong.")
     mine_window_voxels: int = Field(default=96, ge=32, multiple_of=8)
     judged_threshold: float = Field(default=0.3, gt=0, lt=1, description="For the sensitivity in the log.")

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from ct_files import CTSeries, read_volume, save
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
@@ -187,6 +187,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @hypothesis_settings(max_examples=150, deadline=None)
+@example(length=1036, changes={935: 0})  # a representation that does not exist
 @given(length=st.integers(0, 1600), changes=st.dictionaries(st.integers(0, 1150), st.integers(0, 255), max_size=12))
 def test_damaged_bytes_end_in_a_refusal_never_in_a_crash(sound: Path, length: int, changes: dict[int, int]) -> None:
     damaged = bytearray(sound.read_bytes()[: 10_000 if length > 1200 else length])
