@@ -74,6 +74,15 @@ ConfigOption = Annotated[
         help="Settings; by default the app.yaml beside.",
     ),
 ]
+FailureOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--failure",
+        envvar="LUNG_NODULES_FAILURE_PATH",
+        metavar="FOLDER",
+        help="For the report of a run that fails; by default the output folder.",
+    ),
+]
 LogLevelOption = Annotated[
     LogLevel,
     typer.Option("--log-level", "-l", case_sensitive=False, metavar="LEVEL", help="DEBUG shows where an error arose."),
@@ -89,9 +98,11 @@ def line_command(line: Line) -> Callable[..., None]:
         models_folder: ModelsOption = Path("models"),
         config_file: ConfigOption = None,
         log_level: LogLevelOption = LogLevel.INFO,
+        failure_folder: FailureOption = None,
     ) -> None:
         end_on_signals()
-        raise typer.Exit(execute(Order(input_folder, output_folder, models_folder, config_file, log_level), line))
+        order = Order(input_folder, output_folder, models_folder, config_file, log_level, failure_folder)
+        raise typer.Exit(execute(order, line))
 
     return command
 

@@ -60,3 +60,18 @@ class OutputRefusal(Refusal):
     """Results could not be written."""
 
     exit_code = ExitCode.OUTPUT_NOT_WRITTEN
+
+
+class InternalError(Refusal):
+    """A defect of ours, as the edge words it for the user; no stage raises this.
+
+    Args:
+        error: What was raised. Only its type is named: its text may hold what was read from the input.
+        stage: The stage that raised it.
+    """
+
+    exit_code = ExitCode.INTERNAL_ERROR
+
+    def __init__(self, error: Exception, stage: str) -> None:
+        sentence = f"Internal error ({type(error).__name__}) in the stage {stage}; no results were written."
+        super().__init__("internal-error", sentence, "--log-level DEBUG shows where.")

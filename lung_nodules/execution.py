@@ -1,7 +1,7 @@
 """One run from order to exit code: what `python .` and `lung-nodules exec` have in common.
 
-Both hand their *line* (the graph, or the pipeline) to `execute`, which is the one place where a refusal becomes a
-sentence, an exit code and, where there was no CT to read, a report that says why.
+Both hand their *line* (the graph, or the pipeline) to `execute`, which is the one place where a refusal or a defect
+becomes a sentence, an exit code and a report that says which stage could not go on, and why.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lung_nodules import publication
-from lung_nodules.errors import ExitCode, InputRefusal, Refusal, UsageRefusal
+from lung_nodules.errors import ExitCode, InternalError, Refusal, UsageRefusal
 from lung_nodules.progress import choose_progress
 from lung_nodules.timings import Stopwatch
 
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 OWN_CONFIG_FILE = Path(__file__).resolve().parents[1] / "app.yaml"
+BEFORE_THE_LINE = ("order", "networks")  # stages that have not looked at the input yet
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Order:
     models_folder: Path
     config_file: Path | None = None  # None: the app.yaml beside the package, or the defaults where there is none
     log_level: str = "INFO"  # DEBUG, INFO, WARN, ERROR or CRITICAL
+    failure_folder: Path | None = None  # for the report of a run that fails; None: the output folder
 
 
 @dataclass(frozen=True)
@@ -65,21 +67,22 @@ def execute(order: Order, line: Line) -> ExitCode:
         line: Reads the task's input folder and publishes results into its output folder.
 
     Returns:
-        The exit code of the process. Results lie in the output folder if it is `ExitCode.RESULTS_WRITTEN`, a report
-        that says why if it is `ExitCode.NO_USABLE_CT`; with any other code the output folder is as it was.
+        The exit code of the process. With `ExitCode.RESULTS_WRITTEN` the results lie in the output folder. Where a
+        stage of the line could not go on, a report that names it lies there in their place. Where nothing was read
+        yet, or nothing can be written, the output folder is as it was. An order with a `failure_folder` has the
+        report of every failure there, and none in the output folder.
     """
     set_up_logging(order.log_level)
     watch = Stopwatch(choose_progress())
     try:
         _run(order, line, watch)
-    except Refusal as refusal:
-        logger.debug("refused", exc_info=True)
+    except Exception as error:  # the edge: a refusal, or a defect of ours, becomes one sentence and an exit code
+        logger.debug("the run failed", exc_info=True)
+        stage = _stage_at_fault(watch)
+        refusal = error if isinstance(error, Refusal) else InternalError(error, stage)
+        _leave_record(refusal, stage, order)
         say_refusal(refusal)
         return refusal.exit_code
-    except Exception as error:  # the edge: a defect of ours becomes one sentence and an exit code
-        logger.debug("internal error", exc_info=True)
-        _say(f"Internal error ({type(error).__name__}); no results were written. --log-level DEBUG shows where.")
-        return ExitCode.INTERNAL_ERROR
     _say(f"Results are in {order.output_folder}")
     return ExitCode.RESULTS_WRITTEN
 
@@ -125,15 +128,39 @@ def set_up_logging(log_level: str) -> None:
 def _run(order: Order, line: Line, watch: Stopwatch) -> None:
     task = _prepare(order, watch)
     earlier = _identity(task.output_folder)
-    try:
-        line(task)
-    except InputRefusal as refusal:
-        from lung_nodules.results import write_failure
-
-        write_failure(refusal, watch.under_way, task.output_folder)
-        raise
+    line(task)
     if _identity(task.output_folder) in (None, earlier):
         raise RuntimeError("the line ended without results")
+    if order.failure_folder is not None:
+        from lung_nodules.results import remove_results
+
+        remove_results(order.failure_folder)
+
+
+def _stage_at_fault(watch: Stopwatch) -> str:
+    if watch.under_way:
+        return watch.under_way
+    ended = list(watch.seconds)
+    return f"after {ended[-1]}" if ended else "order"
+
+
+def _leave_record(refusal: Refusal, stage: str, order: Order) -> None:
+    """Leave a report of the failure, and no earlier results that could be taken for this run's.
+
+    Before the input was read, and where the output cannot be written, the output folder stays as it was.
+    """
+    replaces = stage not in BEFORE_THE_LINE and refusal.exit_code is not ExitCode.OUTPUT_NOT_WRITTEN
+    record_folder = order.failure_folder or (order.output_folder if replaces else None)
+    try:
+        from lung_nodules.results import remove_results, write_failure
+
+        if replaces and order.failure_folder:
+            remove_results(order.output_folder)
+        if record_folder:
+            write_failure(refusal, stage, record_folder)
+    except Exception:  # whatever it is, it must not hide why the run failed
+        logger.debug("no record", exc_info=True)
+        _say("The report of this failure could not be written.")
 
 
 def _prepare(order: Order, watch: Stopwatch) -> Task:

@@ -3,8 +3,9 @@
 They are written to a hidden *staging folder* on the same filesystem and renamed into place at the end. Where the output
 folder is missing or empty, that is one rename of the whole folder, which the kernel does in one piece. Where it holds
 other files already, or is a mount that cannot be renamed, the files move one by one, `report.json` last: results
-without their report are not complete. A run that was killed leaves at most its staging folder, which the next run
-into the same output folder takes away.
+without their report are not complete. Results for a mount are staged in the folder for temporary files and carried over
+under names without an ending, because a gateway exports every ``.dcm`` that it finds after a run was killed. Such a run
+leaves at most its staging folder, which the next run into the same output folder takes away.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import os
 import secrets
 import shutil
 import stat
+import tempfile
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -56,12 +58,30 @@ def publish(output_folder: Path, replaces: Collection[str] = ()) -> Iterator[Pat
     output = output_folder.resolve()
     try:
         _remove_remains(output)
-        with _staging_folder(output) as staging:
+        with _staging_folder(lambda: _make_staging_folder(output)) as staging:
             yield staging
             with _moving:
                 _move_into_place(staging, output, replaces)
     except OSError as error:
         sentence = f"The results could not be written to {output_folder}: {error.strerror or type(error).__name__}."
+        raise OutputRefusal("output-not-written", sentence) from error
+
+
+def withdraw(folder: Path, names: Collection[str]) -> None:
+    """Take away files that an earlier run has left in a folder, its report first.
+
+    Args:
+        folder: Need not exist.
+        names: Relative to `folder`; those that lead out of it are passed over.
+
+    Raises:
+        OutputRefusal: ``output-not-written`` when the filesystem refuses.
+    """
+    try:
+        with _moving:
+            _remove(folder, names)
+    except OSError as error:
+        sentence = f"The files of an earlier run could not be removed from {folder}: {error.strerror}."
         raise OutputRefusal("output-not-written", sentence) from error
 
 
@@ -76,8 +96,8 @@ def abandon() -> None:
 
 
 @contextmanager
-def _staging_folder(output: Path) -> Iterator[Path]:
-    folder, descriptor = _lock_new_folder(output)
+def _staging_folder(make: Callable[[], Path]) -> Iterator[Path]:
+    folder, descriptor = _lock_new_folder(make)
     _open_stagings.add(folder)
     try:
         yield folder
@@ -87,10 +107,10 @@ def _staging_folder(output: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _lock_new_folder(output: Path) -> tuple[Path, int]:
+def _lock_new_folder(make: Callable[[], Path]) -> tuple[Path, int]:
     """Make a staging folder and hold its lock, which tells other runs that this one is alive."""
     while True:
-        folder = _make_staging_folder(output)
+        folder = make()
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         with suppress(OSError):  # some network filesystems cannot lock: their remains stay where they are
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -100,7 +120,7 @@ def _lock_new_folder(output: Path) -> tuple[Path, int]:
 
 
 def _make_staging_folder(output: Path) -> Path:
-    """Beside the output folder where files can be renamed from there into it, else within it."""
+    """Beside the output folder where files can be renamed from there into it, else where temporary files go."""
     output.parent.mkdir(parents=True, exist_ok=True)
     if not output.exists():
         return _make_folder(_sibling_prefix(output))
@@ -109,11 +129,19 @@ def _make_staging_folder(output: Path) -> Path:
         if _can_rename(folder, output):
             return folder
         folder.rmdir()
+    with suppress(OSError):
+        folder = _make_folder(_temporary_prefix())
+        folder.chmod(0o700)  # others can look into the folder for temporary files
+        return folder
     return _make_folder(output / _MARK)
 
 
 def _sibling_prefix(output: Path) -> Path:
     return output.parent / f".{output.name[:100]}{_MARK}"
+
+
+def _temporary_prefix() -> Path:
+    return Path(tempfile.gettempdir()) / f"{_MARK}{os.getuid()}-"
 
 
 def _make_folder(prefix: Path) -> Path:
@@ -137,7 +165,7 @@ def _can_rename(folder: Path, output: Path) -> bool:
 
 def _remove_remains(output: Path) -> None:
     """Take away the staging folders of runs that are no longer alive: nobody holds their lock."""
-    for prefix in (_sibling_prefix(output), output / _MARK):
+    for prefix in (_sibling_prefix(output), output / _MARK, _temporary_prefix()):
         if not prefix.parent.is_dir():
             continue
         for entry in tuple(os.scandir(prefix.parent)):
@@ -191,20 +219,37 @@ def _take_over_owner(staging: Path, output: Path) -> None:
 def _move_files(staging: Path, output: Path, replaces: Collection[str]) -> None:
     names = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if not path.is_dir())
     names.sort(key=lambda name: name == LAST_NAME)
+    if _can_rename(staging, output):
+        _rename_files([staging / name for name in names], names, output, replaces)
+        return
+    with _staging_folder(lambda: _make_folder(output / _MARK)) as carrier:
+        carried = [carrier / str(number) for number in range(len(names))]
+        for name, path in zip(names, carried, strict=True):
+            shutil.copyfile(staging / name, path)
+        _rename_files(carried, names, output, replaces)
+
+
+def _rename_files(paths: Sequence[Path], names: Sequence[str], output: Path, replaces: Collection[str]) -> None:
+    """Give files on the output folder's filesystem their names in it; where one cannot have it, none has."""
     moved: list[Path] = []
     try:
-        (output / LAST_NAME).unlink(missing_ok=True)  # from here on the earlier results are not complete
-        for name in sorted({name for name in replaces if _is_plain(name)} - set(names)):
-            (output / name).unlink(missing_ok=True)
-        for name in names:
+        _remove(output, {*replaces} - {*names} | {LAST_NAME})
+        for path, name in zip(paths, names, strict=True):
             target = output / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            (staging / name).replace(target)
+            path.replace(target)
             moved.append(target)
     except OSError:
         for target in moved:
             target.unlink(missing_ok=True)
         raise
+
+
+def _remove(folder: Path, names: Collection[str]) -> None:
+    """Remove files, the report first: from there on the earlier results are not complete."""
+    plain = sorted(filter(_is_plain, names), key=lambda name: (name != LAST_NAME, name))
+    for name in plain:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _is_plain(name: str) -> bool:

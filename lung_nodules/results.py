@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lung_nodules import __version__
 from lung_nodules.errors import Refusal
-from lung_nodules.publication import LAST_NAME, publish
+from lung_nodules.publication import LAST_NAME, publish, withdraw
 from lung_nodules.settings import Settings
 from lung_nodules.stages.report import build_failure_report
 from lung_nodules.stages.report_model import Report
@@ -35,21 +35,30 @@ def write_results(report: Report, volume: Volume, outlines: Outlines, output_fol
             write_pictures(report, volume, outlines, folder, settings.pictures)
 
 
-def write_failure(refusal: Refusal, stage: str, output_folder: Path) -> None:
-    """Publish a report that says why there is no result, in the place of an earlier one's files.
+def write_failure(refusal: Refusal, stage: str, record_folder: Path) -> None:
+    """Publish a report that says why there is no result, in the place of an earlier run's files.
 
     Args:
         refusal: Why; its `considered`, where it has one, names the series that were looked at.
         stage: The stage that could not go on.
-        output_folder: Where the report is to appear.
+        record_folder: Where the report is to appear.
 
     Raises:
         OutputRefusal: ``output-not-written`` when the filesystem refuses.
     """
     considered = getattr(refusal, "considered", ())
     report = build_failure_report(refusal, stage, __version__, considered)
-    with publish(output_folder, _earlier_names(output_folder)) as folder:
+    with publish(record_folder, _earlier_names(record_folder)) as folder:
         write_report_json(report, folder)
+
+
+def remove_results(folder: Path) -> None:
+    """Take away what an earlier run has left in a folder; other files in it stay.
+
+    Raises:
+        OutputRefusal: ``output-not-written`` when the filesystem refuses.
+    """
+    withdraw(folder, _earlier_names(folder))
 
 
 def _earlier_names(output_folder: Path) -> frozenset[str]:

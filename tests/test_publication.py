@@ -2,9 +2,11 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from lung_nodules import publication
 from lung_nodules.errors import OutputRefusal
-from lung_nodules.publication import check_output_folder, publish
+from lung_nodules.publication import check_output_folder, publish, withdraw
 
 NAMES = {"report.json", "segmentation.dcm", "findings.png"}
 
@@ -116,17 +118,61 @@ def test_the_current_directory_is_not_pulled_away(tmp_path: Path, monkeypatch: p
     assert {path.name for path in Path().iterdir()} == NAMES
 
 
-def test_a_folder_beside_which_nothing_can_be_moved_is_staged_within(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publication, "_can_rename", lambda folder, output: False)  # as on a bind mount
-    out = tmp_path / "out"
-    out.mkdir()
-    with publish(out) as folder:
-        assert folder.parent == out
+@pytest.fixture
+def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty output folder that nothing outside it can be renamed into or onto, as a container's mount is."""
+    monkeypatch.setattr(publication, "_can_rename", lambda folder, output: False)
+    monkeypatch.setattr(publication, "_rename_whole", lambda staging, output: False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+def test_results_for_a_mount_are_staged_elsewhere(mount: Path, tmp_path: Path) -> None:
+    with publish(mount) as folder:
         write_results(folder)
-    assert names_in(out) == NAMES
-    assert names_in(tmp_path) == {"out"}
+        assert folder.parent == tmp_path / "temporary"
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert names_in(mount) == set()
+    assert names_in(mount) == NAMES
+    assert names_in(tmp_path) == {"out", "temporary"}
+    assert names_in(tmp_path / "temporary") == set()
+
+
+def test_nothing_in_a_mount_ends_as_dicom_before_all_is_there(mount: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway uploads what a killed container has left and exports what ends in ``.dcm``."""
+    seen: list[set[str]] = []
+
+    def copy_and_look(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes())
+        seen.append({path.name for path in mount.rglob("*") if path.is_file()})
+
+    monkeypatch.setattr(shutil, "copyfile", copy_and_look)
+    with publish(mount) as folder:
+        write_results(folder)
+    assert [len(names) for names in seen] == [1, 2, 3]
+    assert not [name for name in set().union(*seen) if name.endswith(".dcm")]
+    assert names_in(mount) == NAMES
+
+
+def test_without_a_folder_for_temporary_files_a_mount_is_staged_within(mount: Path, tmp_path: Path) -> None:
+    (tmp_path / "temporary").rmdir()
+    with publish(mount) as folder:
+        assert folder.parent == mount
+        write_results(folder)
+    assert names_in(mount) == NAMES
+
+
+def test_what_is_withdrawn_is_gone_and_the_rest_stays(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with publish(out) as folder:
+        write_results(folder)
+    (tmp_path / "precious").touch()
+    withdraw(out, {"report.json", "segmentation.dcm", "missing.png", "../precious"})
+    withdraw(tmp_path / "missing", {"report.json"})
+    assert names_in(out) == {"findings.png"}
+    assert (tmp_path / "precious").exists()
 
 
 @pytest.mark.parametrize("fails_at", range(4))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from report_examples import Study, drawn_study
 
-from lung_nodules.errors import InputRefusal
-from lung_nodules.results import write_failure, write_results
+from lung_nodules.errors import InputRefusal, InternalError
+from lung_nodules.results import remove_results, write_failure, write_results
 from lung_nodules.settings import Settings
 from lung_nodules.stages.report_model import FailureReport, Report
 
@@ -45,6 +45,23 @@ def test_a_refusal_takes_away_earlier_results(tmp_path: Path) -> None:
     assert names_in(tmp_path) == {"report.json"}
     report = FailureReport.model_validate_json((tmp_path / "report.json").read_bytes())
     assert (report.code, report.stage) == ("no-lungs", "series")
+
+
+def test_a_defect_is_recorded_by_its_type_alone(tmp_path: Path) -> None:
+    write_failure(InternalError(ValueError("ZEPPELIN^GRAF"), "volume"), "volume", tmp_path)
+    text = (tmp_path / "report.json").read_text()
+    report = FailureReport.model_validate_json(text)
+    assert (report.status, report.code, report.stage) == ("failed", "internal-error", "volume")
+    assert "ValueError" in report.sentence
+    assert "ZEPPELIN" not in text
+
+
+def test_results_are_removed_and_foreign_files_stay(tmp_path: Path) -> None:
+    write(drawn_study(), tmp_path / "out")
+    (tmp_path / "out" / "priors.dcm").touch()
+    remove_results(tmp_path / "out")
+    remove_results(tmp_path / "missing")
+    assert names_in(tmp_path / "out") == {"priors.dcm"}
 
 
 @pytest.mark.parametrize("foreign", ['{"patient": 1}', "no json", "[]"])

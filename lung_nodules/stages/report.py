@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 
 from pydicom.uid import SegmentationStorage
 
-from lung_nodules.errors import Refusal
+from lung_nodules.errors import ExitCode, Refusal
 from lung_nodules.settings import ReportSettings, Settings
 from lung_nodules.stages.classification import Finding
 from lung_nodules.stages.identifiers import derive_result_uid, derive_uid
@@ -153,7 +153,7 @@ def build_failure_report(
     """Put together the report of a study that was not read.
 
     Args:
-        refusal: Why the line could not go on.
+        refusal: Why the line could not go on; with `ExitCode.INTERNAL_ERROR` it was the program's fault.
         stage: Name of the stage that said so.
         software_version: Of this package.
         considered: The series of the input, as far as the line got to know them.
@@ -161,7 +161,7 @@ def build_failure_report(
     """
     return FailureReport(
         report_version=REPORT_VERSION,
-        status="refused",
+        status="failed" if refusal.exit_code is ExitCode.INTERNAL_ERROR else "refused",
         disclaimer=DISCLAIMER,
         software=SoftwareReport(name=SOFTWARE_NAME, version=software_version),
         code=refusal.code,

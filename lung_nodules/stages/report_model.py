@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from lung_nodules.stages.quality import Outcome
 
-Version = Literal["1.0"]
-REPORT_VERSION: Final[Version] = "1.0"
+Version = Literal["1.1"]
+REPORT_VERSION: Final[Version] = "1.1"
 DISCLAIMER = (
     "Research use only. Not for clinical use: this software is not a medical device, and its results must not be used "
     "for diagnosis, treatment or any other decision about a patient."
@@ -292,16 +292,17 @@ class FailureReport(Part):
     """Why a study was not read."""
 
     report_version: Version
-    status: Literal["refused"]
+    status: Literal["refused", "failed"]
+    """Refused: for a reason that the user can act on. Failed: by an error of the program."""
     disclaimer: str
     software: SoftwareReport
     code: str
-    """Reason in kebab case; stable across versions."""
+    """Reason in kebab case; stable across versions. ``internal-error`` where the program failed."""
     sentence: str
     advice: str
     """What the user can do about it; empty where the sentence says so."""
     stage: str
-    """The stage that could not go on."""
+    """The stage that could not go on; ``order`` before the first one, ``after`` a stage between two."""
     series_considered: tuple[SeriesReport, ...]
     files_passed_over: dict[str, int]
     """Files that were left aside, by coded reason."""

@@ -98,7 +98,7 @@ def test_without_a_ct_the_report_says_why(
 
 
 @BOTH
-def test_an_internal_error_leaves_nothing_and_shows_where_on_request(
+def test_an_internal_error_names_the_stage_and_shows_where_on_request(
     study: Path, models: Path, tmp_path: Path, run: Command, program: str
 ) -> None:
     broken = tmp_path / "models"
@@ -112,7 +112,9 @@ def test_an_internal_error_leaves_nothing_and_shows_where_on_request(
     assert "Internal error (KeyError)" in done.stderr
     assert ("Traceback" in done.stderr) == (level == "DEBUG")
     assert "holoscan" not in done.stderr.lower(), "its own log stays out of ours"
-    assert names_in(tmp_path / "out") == set()
+    assert names_in(tmp_path / "out") == {"report.json"}
+    report = FailureReport.model_validate_json((tmp_path / "out" / "report.json").read_bytes())
+    assert (report.status, report.code, report.stage) == ("failed", "internal-error", "classification")
     assert not [name for name in names_in(tmp_path) if name.startswith(".out")]
 
 
