@@ -216,6 +216,36 @@ def show(
         typer.echo(path)
 
 
+gateway = typer.Typer(
+    help="For a MONAI Deploy site: what its Workflow Manager runs this application with.",
+    no_args_is_help=True,
+    context_settings=HELP_OPTIONS,
+)
+app.add_typer(gateway, name="gateway")
+
+
+@gateway.callback()
+def _gateway() -> None: ...
+
+
+@gateway.command()
+def check(
+    workflow: Annotated[Path, typer.Argument(metavar="FILE", help="Clinical workflow, JSON.", dir_okay=False)],
+    origins: Annotated[
+        list[str] | None, typer.Option("--origin", metavar="NAME", help="A source that the gateway knows; repeat.")
+    ] = None,
+) -> None:
+    """Say what a Workflow Manager would refuse in a workflow, and what would go wrong when it runs."""
+    from lung_nodules.gateway.check import check_workflow
+    from lung_nodules.gateway.workflow import read_workflow
+
+    problems = check_workflow(read_workflow(workflow), origins)
+    for problem in problems:
+        typer.echo(problem)
+    typer.echo(f"{workflow}: {len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'}")
+    raise typer.Exit(1 if problems else 0)
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

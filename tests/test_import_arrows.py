@@ -50,6 +50,7 @@ ROOMS = {
     "lung_nodules.optimisation": "learning",
     "lung_nodules.archive": "archive",
     "lung_nodules.service": "edge",
+    "lung_nodules.gateway": "gateway",
     "lung_nodules.cli": "edge",
     "lung_nodules.tables": "edge",
     "lung_nodules.__main__": "edge",
@@ -67,8 +68,9 @@ MAY_IMPORT = {
     "pipeline": {"base", "networks", "stages", "line"},
     "phantom": {"base", "phantom"},
     "archive": {"base", "archive"},
+    "gateway": {"base", "gateway"},
     "learning": {"base", "guidelines", "networks", "stages", "phantom", "line", "pipeline", "learning"},
-    "edge": {"base", "networks", "stages", "line", "pipeline", "phantom", "archive", "learning", "edge"},
+    "edge": {"base", "networks", "stages", "line", "pipeline", "phantom", "archive", "gateway", "learning", "edge"},
     "operators": {"base", "stages", "line", "operators"},
     "app": {"base", "line", "edge", "operators", "app"},
 }
