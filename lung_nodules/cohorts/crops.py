@@ -48,6 +48,8 @@ class NoduleCrop:
     ratings_by_reader: dict[str, tuple[float, ...]]  # the single ratings
     diameter_mm: float  # longest in-plane diameter of the consensus
     hu_steps_max: int  # longest chain by which the HU scale of a slice was fitted
+    series_instance_uid: str = ""  # of the scan that it was cut from
+    origin_ijk: tuple[float, float, float] = (0.0, 0.0, 0.0)  # its first voxel in that scan, slices counted upward
 
     @property
     def split(self) -> Split:
@@ -113,4 +115,6 @@ def _crop(row: dict[str, str], image: npt.NDArray[np.int16], masks: npt.NDArray[
         },
         diameter_mm=float(row["diameter_mm"]),
         hu_steps_max=int(row["hu_steps_max"] or 0),
+        series_instance_uid=row["series_instance_uid"],
+        origin_ijk=(float(row["origin_z"]), float(row["origin_y"]), float(row["origin_x"])),
     )

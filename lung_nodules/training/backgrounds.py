@@ -46,6 +46,7 @@ class Background:
     near_lung: npt.NDArray[np.bool_] = field(repr=False)  # lung and its margin: where the line searches
     clear: npt.NDArray[np.bool_] = field(repr=False)  # no nodule here or within the margin
     lung_ijk: npt.NDArray[np.int32] = field(repr=False)  # (n, 3) clear lung voxels, a fixed random sample
+    spacing_mm: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _read_background(folder: Path, patient: str, settings: BackgroundSettings) -
     lung = grid.sample((lungs.label_map > 0).astype(np.uint8)) >= 0.5
     hu = np.round(grid.sample(volume.array)).astype(np.int16)
     near = dilate(lung, line.detection.margin_mm, (settings.spacing_mm,) * 3)
-    return Background(patient, hu, near, clear, _sample_places(clear & lung, settings))
+    return Background(patient, hu, near, clear, _sample_places(clear & lung, settings), settings.spacing_mm)
 
 
 def _grid(volume: Volume, spacing_mm: float) -> PatchGrid:

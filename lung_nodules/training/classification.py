@@ -1,14 +1,16 @@
 """Teaching the Vision Transformer: nodule or not, suspicion, and LIDC's characteristics.
 
 Targets are the readers' mean ratings, scaled to 0-1 and used as soft labels, so that a vote of two against two is not a
-coin. Nodules that more readers marked weigh more. What is no nodule is lung of the training scans, above all the places
-where the finder was wrong.
+coin. Nodules that more readers marked weigh more. What is no nodule is lung of the training scans and of the crops
+beside their nodules, above all the places where the finder or the outliner was wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +27,9 @@ from lung_nodules.networks.vit import HybridViT
 from lung_nodules.progress import Progress
 from lung_nodules.stages.classification import RATING_SCALES
 from lung_nodules.training.backgrounds import Background
-from lung_nodules.training.cubes import CubeSettings, draw_background, draw_cube
-from lung_nodules.training.detection import Mistake
+from lung_nodules.training.cubes import CubeSettings, Excerpt, draw_excerpt, with_worn_edges
 from lung_nodules.training.loop import Forward, LoopSettings, Loss, Run, TensorBatch, TrainingSettings, fit, start_run
+from lung_nodules.training.mistakes import CropMistake, MiningSettings, Mistake
 from lung_nodules.training.reading import judging_grid, reader
 from lung_nodules.training.segmentation import WINDOW_HU, channels_last, sampling_weights, usable_crops
 
@@ -55,39 +57,64 @@ class ClassificationTraining(TrainingSettings):
     iso_weight: float = Field(default=1.0, ge=0)
     hu_steps_limit: int = Field(default=8, ge=0)
     negative_share: float = Field(default=0.35, ge=0, le=1)
-    mined_share: float = Field(default=0.7, ge=0, le=1, description="Of these, from the finder's mistakes.")
+    beside_share: float = Field(default=0.4, ge=0, le=1, description="Of these, from crops, beside the nodule.")
+    mined_share: float = Field(default=0.7, ge=0, le=1, description="Of the others, from mistakes in whole scans.")
+    worn_voxels: int = Field(default=10, ge=0, description="Greatest depth to which an edge in plane is repeated.")
+    mining: MiningSettings = MiningSettings()
     characteristics_weight: float = Field(default=0.3, ge=0)
 
 
+@dataclass(frozen=True)
+class Negatives:
+    """Places that look like nodules to the finder or the outliner, and are none."""
+
+    in_scans: Sequence[Mistake] = ()  # numbers of the backgrounds that train
+    in_crops: Sequence[CropMistake] = ()  # numbers of the crops that train
+
+
 class CandidateCubes(Dataset[TensorBatch]):
-    """The classifier's examples, by running number."""
+    """The classifier's examples, by running number.
+
+    Cubes with and without a nodule are made in the same way: most end above and below and are given other lung there
+    or their end slices again, as many have their full context, and all have worn edges. Else the network would learn
+    the making.
+    """
 
     def __init__(
         self,
         crops: Sequence[NoduleCrop],
         backgrounds: Sequence[Background],
-        mistakes: Sequence[Mistake],
+        negatives: Negatives,
         settings: ClassificationTraining,
     ) -> None:
+        self.all_crops = crops
         self.crops = usable_crops(crops, settings.hu_steps_limit)
         self.weights = sampling_weights(self.crops, settings.weight_by_readers, settings.iso_weight)
-        self.backgrounds, self.mistakes, self.settings = backgrounds, mistakes, settings
+        self.backgrounds, self.negatives, self.settings = backgrounds, negatives, settings
 
     def __getitem__(self, number: int) -> TensorBatch:
         rng = np.random.default_rng([self.settings.loop.seed, number])
-        if self.backgrounds and rng.random() < self.settings.negative_share:
-            background, place = self._place(rng)
-            image = draw_background(background, place, self.settings.cube, rng).hu
-            return _example(image, np.zeros(len(OUTPUTS)), np.eye(1, len(OUTPUTS))[0])
         crop = self.crops[rng.choice(len(self.crops), p=self.weights)]
-        image = draw_cube(crop, self.backgrounds, self.settings.cube, rng).hu
-        return _example(image, soft_targets(crop), np.ones(len(OUTPUTS)))
+        if self.backgrounds and rng.random() < self.settings.negative_share:
+            target, known = np.zeros(len(OUTPUTS)), np.eye(1, len(OUTPUTS))[0]
+            excerpt = self._negative(crop, rng)
+        else:
+            target, known = soft_targets(crop), np.ones(len(OUTPUTS))
+            excerpt = Excerpt.of_nodule(crop)
+        cube = draw_excerpt(excerpt, self.backgrounds, self.settings.cube, rng)
+        return _example(with_worn_edges(cube.hu, self.settings.worn_voxels, rng), target, known)
+
+    def _negative(self, like: NoduleCrop, rng: np.random.Generator) -> Excerpt:
+        if self.negatives.in_crops and rng.random() < self.settings.beside_share:
+            mistake = self.negatives.in_crops[int(rng.integers(len(self.negatives.in_crops)))]
+            return Excerpt.beside_nodule(self.all_crops[mistake.crop], mistake.center_ijk)
+        background, place = self._place(rng)
+        return Excerpt.of_lung(background, place, like)
 
     def _place(self, rng: np.random.Generator) -> tuple[Background, npt.NDArray[np.int32]]:
-        if self.mistakes and rng.random() < self.settings.mined_share:
-            mistake = self.mistakes[int(rng.integers(len(self.mistakes)))]
-            shift = rng.integers(-3, 4, 3)
-            return self.backgrounds[mistake.background], (np.array(mistake.center_ijk) + shift).astype(np.int32)
+        if self.negatives.in_scans and rng.random() < self.settings.mined_share:
+            mistake = self.negatives.in_scans[int(rng.integers(len(self.negatives.in_scans)))]
+            return self.backgrounds[mistake.background], np.array(mistake.center_ijk, dtype=np.int32)
         background = self.backgrounds[int(rng.integers(len(self.backgrounds)))]
         return background, background.lung_ijk[int(rng.integers(len(background.lung_ijk)))]
 
@@ -121,7 +148,7 @@ def train_classifier(
     crops: Sequence[NoduleCrop],
     validation: Sequence[NoduleCrop],
     backgrounds: Sequence[Background],
-    mistakes: Sequence[Mistake],
+    negatives: Negatives,
     settings: ClassificationTraining,
     folder: Path,
     progress: Progress,
@@ -135,7 +162,7 @@ def train_classifier(
         crops: Nodules that train.
         validation: Nodules of other patients, for the log.
         backgrounds: Scans that train.
-        mistakes: Places of the backgrounds where the finder was wrong.
+        negatives: Places where the finder or the outliner was wrong.
         settings: See `ClassificationTraining`.
         folder: For the checkpoint and the log.
         progress: Told of each step.
@@ -152,7 +179,7 @@ def train_classifier(
     judged = [crop for crop in validation if crop.num_readers >= 3 and crop.kind == "slices"]
     fit(
         run,
-        CandidateCubes(crops, backgrounds, mistakes, settings),
+        CandidateCubes(crops, backgrounds, negatives, settings),
         soft_label_loss(settings.characteristics_weight),
         lambda average: {"malignancy_auc": _malignancy_auc(average, judged, settings)},
         settings.loop,
@@ -179,14 +206,20 @@ def soft_label_loss(characteristics_weight: float) -> Loss:
 def read_logits(
     network: nn.Module, crops: Sequence[NoduleCrop], cube: CubeSettings, num_flips: int
 ) -> npt.NDArray[np.float32]:
-    """The network's logits for each crop, (crops, outputs), averaged over flips; end slices repeated."""
+    """The network's logits for each crop's nodule, (crops, outputs), averaged over flips; end slices repeated."""
+    cubes = (judging_grid(crop, cube, number).sample(crop.image) for number, crop in enumerate(crops))
+    return read_cubes(network, cubes, num_flips)
+
+
+def read_cubes(network: nn.Module, cubes: Iterable[npt.NDArray[Any]], num_flips: int) -> npt.NDArray[np.float32]:
+    """The network's logits for cubes in HU, (cubes, outputs), averaged over flips."""
     read = reader(network)
     rows = []
-    for number, crop in enumerate(crops):
-        image = scale_hu(judging_grid(crop, cube, number).sample(crop.image), WINDOW_HU)
+    for cube in cubes:
+        image = scale_hu(cube, WINDOW_HU)
         batch = np.stack([np.flip(image, axes) for axes in flips(num_flips)])[:, None]
         rows.append(read(np.ascontiguousarray(batch)).mean(axis=0))
-    return np.array(rows, dtype=np.float32).reshape(len(crops), -1)
+    return np.array(rows, dtype=np.float32).reshape(len(rows), len(OUTPUTS))
 
 
 def _malignancy_auc(network: nn.Module, crops: Sequence[NoduleCrop], settings: ClassificationTraining) -> float:

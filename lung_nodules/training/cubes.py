@@ -20,6 +20,7 @@ from lung_nodules.settings import Section
 from lung_nodules.training.backgrounds import Background, cut
 
 AIR_HU = -1024
+LUNG_BLOCK_VOXELS = 72  # a cube of 48 fits in it, turned and shifted
 
 
 class CubeSettings(Section):
@@ -49,17 +50,56 @@ class Cube:
     known: npt.NDArray[np.float32]  # 1 where the target is known, else 0
 
 
+@dataclass(frozen=True)
+class Excerpt:
+    """A block of CT and the place in it that a cube is drawn around."""
+
+    image: npt.NDArray[np.int16]  # [slice, row, column], HU
+    inside: npt.NDArray[np.bool_]  # the nodule; the same shape
+    spacing_mm: tuple[float, float, float]  # between slices, rows, columns
+    center_ijk: npt.NDArray[np.float64]  # slice, row, column
+    is_slab: bool  # ends above and below, so that the cube needs slices which the block does not have
+
+    @classmethod
+    def of_nodule(cls, crop: NoduleCrop) -> Excerpt:
+        """A crop around its nodule."""
+        return cls(crop.image, crop.consensus, crop.spacing_mm, crop.center_ijk, crop.kind == "slices")
+
+    @classmethod
+    def beside_nodule(cls, crop: NoduleCrop, center_ijk: Sequence[float]) -> Excerpt:
+        """A crop around a place outside its nodule."""
+        place = np.asarray(center_ijk, dtype=np.float64)
+        return cls(crop.image, np.zeros(crop.image.shape, dtype=bool), crop.spacing_mm, place, crop.kind == "slices")
+
+    @classmethod
+    def of_lung(cls, background: Background, center_ijk: npt.NDArray[np.int32], like: NoduleCrop) -> Excerpt:
+        """A block of a background that ends above and below as a crop does, or not if that has its full context."""
+        is_slab = like.kind == "slices"
+        depth = max(round(like.image.shape[0] * like.spacing_mm[0]), 1) if is_slab else LUNG_BLOCK_VOXELS
+        image = cut(background.hu, center_ijk, (depth, LUNG_BLOCK_VOXELS, LUNG_BLOCK_VOXELS))
+        middle = (np.array(image.shape) - 1) / 2
+        inside = np.zeros(image.shape, dtype=bool)
+        return cls(image, inside, (background.spacing_mm,) * 3, middle, is_slab)
+
+
 def draw_cube(
     crop: NoduleCrop, backgrounds: Sequence[Background], settings: CubeSettings, rng: np.random.Generator
 ) -> Cube:
     """Draw one augmented cube that holds (a part of) the crop's nodule."""
-    grid = _random_grid(crop, settings, rng)
-    hu = grid.sample(crop.image)
-    target = grid.sample(crop.consensus.astype(np.uint8))
-    inside_plane, beyond = _coverage(grid, crop.image.shape)
+    return draw_excerpt(Excerpt.of_nodule(crop), backgrounds, settings, rng)
+
+
+def draw_excerpt(
+    excerpt: Excerpt, backgrounds: Sequence[Background], settings: CubeSettings, rng: np.random.Generator
+) -> Cube:
+    """Draw one augmented cube around the excerpt's place."""
+    grid = _random_grid(excerpt, settings, rng)
+    hu = grid.sample(excerpt.image)
+    target = grid.sample(excerpt.inside.astype(np.uint8))
+    inside_plane, beyond = _coverage(grid, excerpt.image.shape)
     target[beyond > 0] = 0.0
     known = (inside_plane & (beyond <= 0)).astype(np.float32)
-    if backgrounds and crop.kind == "slices" and rng.random() < settings.lung_context:
+    if backgrounds and excerpt.is_slab and rng.random() < settings.lung_context:
         hu = _with_lung(hu, beyond, backgrounds, settings, rng)
         known[inside_plane & (beyond > settings.feather_voxels)] = 1.0
     return augment(Cube(hu, target, known), settings, rng)
@@ -90,6 +130,22 @@ def with_slab(cube: Cube, background: Background, settings: CubeSettings, rng: n
     return Cube(hu.astype(np.float32), cube.target * (depth < 0), known.astype(np.float32))
 
 
+def with_worn_edges(
+    hu: npt.NDArray[np.float32], greatest_voxels: int, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Repeat the row and the column that lie some voxels inside a random edge out to that edge.
+
+    A cube beside a nodule may leave its crop in plane, where the outermost voxels are repeated; so may every other cube
+    after this, and repetition is no sign of anything.
+    """
+    for axis in (1, 2):
+        worn = int(rng.integers(0, greatest_voxels + 1))
+        side = hu.shape[axis]
+        low, high = (worn, side - 1) if rng.random() < 0.5 else (0, side - 1 - worn)
+        hu = np.take(hu, np.clip(np.arange(side), low, high), axis=axis)
+    return hu
+
+
 def augment(cube: Cube, settings: CubeSettings, rng: np.random.Generator) -> Cube:
     """Mirror, transpose in plane, and change noise, contrast and level."""
     arrays = [cube.hu, cube.target, cube.known]
@@ -104,15 +160,15 @@ def augment(cube: Cube, settings: CubeSettings, rng: np.random.Generator) -> Cub
     return Cube((hu + noise).astype(np.float32), target, known)
 
 
-def _random_grid(crop: NoduleCrop, settings: CubeSettings, rng: np.random.Generator) -> PatchGrid:
-    spacing = np.asarray(crop.spacing_mm)
+def _random_grid(excerpt: Excerpt, settings: CubeSettings, rng: np.random.Generator) -> PatchGrid:
+    spacing = np.asarray(excerpt.spacing_mm)
     jitter = rng.uniform(-settings.center_jitter_mm, settings.center_jitter_mm, 3)
     angle = np.deg2rad(rng.uniform(-settings.rotation_degrees, settings.rotation_degrees))
     scale = 1 + rng.uniform(-settings.scaling, settings.scaling)
     turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
     shape = (settings.voxels,) * 3
     return PatchGrid.centered(
-        crop.center_ijk + jitter / spacing, crop.spacing_mm, shape, settings.spacing_mm, rotation=turn * scale
+        excerpt.center_ijk + jitter / spacing, excerpt.spacing_mm, shape, settings.spacing_mm, rotation=turn * scale
     )
 
 

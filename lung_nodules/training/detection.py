@@ -8,15 +8,12 @@ was wrong on the training scans (hard negatives, mined again and again while it 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import cc3d
 import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
-from scipy import ndimage
 from scipy.special import expit
 from torch import nn
 from torch.utils.data import Dataset
@@ -25,11 +22,10 @@ from lung_nodules.cohorts.crops import NoduleCrop
 from lung_nodules.networks.patches import scale_hu
 from lung_nodules.networks.unet import Variant, build_unet
 from lung_nodules.progress import Progress
-from lung_nodules.settings import DetectionSettings
-from lung_nodules.stages.detection import find_probability
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.cubes import CubeSettings, draw_background, draw_cube, with_slab
 from lung_nodules.training.loop import LoopSettings, Run, TensorBatch, TrainingSettings, fit, start_run
+from lung_nodules.training.mistakes import MiningSettings, Mistake, mine, smoothed
 from lung_nodules.training.reading import judging_grid, reader
 from lung_nodules.training.segmentation import (
     WINDOW_HU,
@@ -56,18 +52,8 @@ class DetectionTraining(TrainingSettings):
     mined_share: float = Field(default=0.6, ge=0, le=1, description="Of these, from mined places where there are any.")
     slab_share: float = Field(default=0.4, ge=0, le=1, description="Of these, with a slab of other lung pasted in.")
     mine_at: tuple[float, ...] = Field(default=(0.05, 0.25, 0.5, 0.75), description="Parts of the run.")
-    mine_threshold: float = Field(default=0.05, gt=0, lt=1, description="Probability from which a place was wrong.")
-    mine_window_voxels: int = Field(default=96, ge=32, multiple_of=8)
+    mining: MiningSettings = MiningSettings()
     judged_threshold: float = Field(default=0.3, gt=0, lt=1, description="For the sensitivity in the log.")
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A place of a background where the finder saw a nodule."""
-
-    background: int  # number of the background
-    center_ijk: tuple[int, int, int]
-    score: float  # as a candidate's: the greatest smoothed probability there
 
 
 class FinderCubes(Dataset[TensorBatch]):
@@ -141,7 +127,7 @@ def train_finder(
     mistakes: list[Mistake] = []
     if resume:
         run.resume(folder / "checkpoint.pt")
-        mistakes = mine(run.average.module, backgrounds, settings, progress)
+        mistakes = mine(run.average.module, backgrounds, WINDOW_HU, settings.mining, progress)
     judged = [crop for crop in validation if crop.num_masks >= 3 and crop.kind == "slices"]
     for end in [*(int(part * settings.loop.steps) for part in settings.mine_at), settings.loop.steps]:
         if run.step >= end:
@@ -157,32 +143,8 @@ def train_finder(
             until_step=end,
         )
         if end < settings.loop.steps:
-            mistakes += mine(run.average.module, backgrounds, settings, progress)
+            mistakes += mine(run.average.module, backgrounds, WINDOW_HU, settings.mining, progress)
     return run
-
-
-def mine(
-    network: nn.Module, backgrounds: Sequence[Background], settings: DetectionTraining, progress: Progress
-) -> list[Mistake]:
-    """Where the network sees nodules in lung that has none."""
-    read = reader(network)
-    found = []
-    limits = DetectionSettings()
-    for number, background in enumerate(backgrounds):
-        scaled = scale_hu(background.hu, WINDOW_HU)
-        probability = find_probability(
-            scaled, background.near_lung, read, settings.mine_window_voxels, limits, progress
-        )
-        probability[~(background.clear & background.near_lung)] = 0.0
-        components = cc3d.connected_components(probability > settings.mine_threshold, connectivity=18)
-        statistics = cc3d.statistics(components)
-        smooth = smoothed(probability, settings.cube.spacing_mm)
-        for label, box in enumerate(statistics["bounding_boxes"]):
-            if label:
-                center = np.rint(statistics["centroids"][label]).astype(int)
-                score = float(smooth[box][components[box] == label].max())
-                found.append(Mistake(number, (int(center[0]), int(center[1]), int(center[2])), score))
-    return found
 
 
 def found_crops(network: nn.Module, crops: Sequence[NoduleCrop], settings: DetectionTraining) -> list[float]:
@@ -198,12 +160,6 @@ def candidate_scores(network: nn.Module, crops: Sequence[NoduleCrop], settings: 
         float(smoothed(probability, spacing_mm)[inside].max(initial=0.0))
         for probability, inside in _read_crops(network, crops, settings)
     ]
-
-
-def smoothed(probability: npt.NDArray[np.float32], spacing_mm: float) -> npt.NDArray[np.float32]:
-    """The probability as the line smooths it before it looks for peaks."""
-    sigma = DetectionSettings().peak_sigma_mm / spacing_mm
-    return np.asarray(ndimage.gaussian_filter(probability, sigma, truncate=3.0), dtype=np.float32)
 
 
 def _read_crops(

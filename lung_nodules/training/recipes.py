@@ -6,38 +6,37 @@ the places where the finder is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from torch import nn
 
 from lung_nodules.cohorts.crops import NoduleCrop, read_crops
 from lung_nodules.cohorts.split import Split
 from lung_nodules.networks.build import load_network
-from lung_nodules.networks.patches import scale_hu
 from lung_nodules.networks.record import Kind, LinearHead, Model, ModelRecord, Score, load_model
 from lung_nodules.progress import Progress
-from lung_nodules.stages.classification import apply_head, head_inputs
-from lung_nodules.training.backgrounds import Background, BackgroundSettings, cut, read_backgrounds
+from lung_nodules.stages.classification import apply_head
+from lung_nodules.training.backgrounds import Background, BackgroundSettings, read_backgrounds
+from lung_nodules.training.candidates import (
+    DEFAULT_POINT,
+    LINE_FLIPS,
+    mistakes_in_crops,
+    mistakes_in_scans,
+    nodule_candidates,
+    operating_points,
+)
 from lung_nodules.training.classification import (
     OUTPUTS,
     ClassificationTraining,
+    Negatives,
     architecture,
-    read_logits,
     train_classifier,
 )
-from lung_nodules.training.detection import (
-    DetectionTraining,
-    Mistake,
-    candidate_scores,
-    found_crops,
-    mine,
-    train_finder,
-)
+from lung_nodules.training.detection import DetectionTraining, found_crops, train_finder
 from lung_nodules.training.heads import Measured, decided, fit_nodule, fit_suspicion, measure_crops
+from lung_nodules.training.mistakes import mine, mine_crops
 from lung_nodules.training.publishing import git_commit, publish
 from lung_nodules.training.reading import reader
 from lung_nodules.training.scores import auc_score, mean_score
@@ -50,9 +49,6 @@ from lung_nodules.training.segmentation import (
 )
 
 FULL_FLIPS = 8
-LINE_FLIPS = 4  # as ClassificationSettings.num_flips
-KEPT_SHARES = {"sensitive": 0.99, "balanced": 0.95, "specific": 0.85}
-DEFAULT_POINT = "specific"  # crops end with their nodule and score lower than a nodule in its whole scan does
 INNER_VOXELS = 96
 
 
@@ -172,13 +168,13 @@ def teach_classification(workshop: Workshop, settings: ClassificationTraining, p
     crops, validation, test = _cohort(workshop)
     backgrounds = _backgrounds(workshop, settings.cube.spacing_mm)
     outliner = load_model(workshop.models / "segmentation")
-    finder = load_network(load_model(workshop.models / "detection"))
-    mistakes = mine(finder, backgrounds, DetectionTraining(), progress)
+    finder = load_model(workshop.models / "detection")
+    negatives = _negatives((load_network(finder), load_network(outliner)), crops, backgrounds, settings, progress)
     run = train_classifier(
         crops,
         validation,
         backgrounds,
-        mistakes,
+        negatives,
         settings,
         workshop.run,
         progress,
@@ -188,8 +184,7 @@ def teach_classification(workshop: Workshop, settings: ClassificationTraining, p
     network = run.average.module
     known = [_measure(side, outliner, network, settings) for side in (crops, validation, test)]
     suspicion = fit_suspicion(known[0], known[1])
-    nodules = _nodule_inputs(finder, network, _well_read(validation), settings)
-    nodule = fit_nodule(nodules, _mistake_inputs(network, backgrounds, mistakes, settings))
+    nodule, points = _fit_nodule(finder, network, validation, backgrounds, settings, progress)
     return publish(
         workshop.models / "classification",
         network,
@@ -206,10 +201,44 @@ def teach_classification(workshop: Workshop, settings: ClassificationTraining, p
             "architecture": architecture(settings).model_dump(),
             "outputs": list(OUTPUTS),
             "heads": {"nodule": nodule, "suspicion": suspicion},
-            "operating_points": _operating_points(nodule, nodules),
+            "operating_points": points,
             "default_operating_point": DEFAULT_POINT,
         },
     )
+
+
+def _negatives(
+    networks: Sequence[nn.Module],
+    crops: Sequence[NoduleCrop],
+    backgrounds: Sequence[Background],
+    settings: ClassificationTraining,
+    progress: Progress,
+) -> Negatives:
+    """Where any of the networks is wrong in what trains."""
+    limits, spacing_mm = settings.mining, settings.cube.spacing_mm
+    return Negatives(
+        [one for network in networks for one in mine(network, backgrounds, WINDOW_HU, limits, progress)],
+        [one for network in networks for one in mine_crops(network, crops, WINDOW_HU, spacing_mm, limits, progress)],
+    )
+
+
+def _fit_nodule(
+    finder: Model,
+    classifier: nn.Module,
+    validation: Sequence[NoduleCrop],
+    backgrounds: Sequence[Background],
+    settings: ClassificationTraining,
+    progress: Progress,
+) -> tuple[LinearHead, dict[str, dict[str, object]]]:
+    """The nodule head and its operating points, from validation patients and the finder's mistakes that remain."""
+    network = load_network(finder)
+    limits = settings.mining.model_copy(update={"threshold": finder.record.operating_point()[1].threshold})
+    beside = mine_crops(network, validation, WINDOW_HU, settings.cube.spacing_mm, limits, progress)
+    in_scans = mine(network, backgrounds, WINDOW_HU, limits, progress)
+    nodules = nodule_candidates(network, classifier, _well_read(validation), settings)
+    held_out = mistakes_in_crops(classifier, validation, beside, settings)
+    head = fit_nodule(nodules, held_out + mistakes_in_scans(classifier, backgrounds, in_scans, settings))
+    return head, operating_points(head, nodules, held_out)
 
 
 def _suspicion_scores(test: Sequence[Measured], head: LinearHead) -> list[Score]:
@@ -224,47 +253,6 @@ def _suspicion_scores(test: Sequence[Measured], head: LinearHead) -> list[Score]
         "auc, readers' diameter alone": [one.crop.diameter_mm for one in judged],
     }
     return [auc_score(name, cohort, patients, positive, given) for name, given in values.items()]
-
-
-def _operating_points(head: LinearHead, nodules: Sequence[Mapping[str, float]]) -> dict[str, dict[str, object]]:
-    """Thresholds of the nodule head that keep a stated share of the validation patients' well-read nodules."""
-    probability = [apply_head(head, one) for one in nodules]
-    return {
-        name: {
-            "threshold": float(np.quantile(probability, 1 - share)),
-            "chosen_on": f"validation patients: keeps {share:.0%} of {len(nodules)} nodules of >= 3 masks",
-        }
-        for name, share in KEPT_SHARES.items()
-    }
-
-
-def _nodule_inputs(
-    finder: nn.Module, classifier: nn.Module, crops: Sequence[NoduleCrop], settings: ClassificationTraining
-) -> list[dict[str, float]]:
-    """What the nodule head would be given for nodules."""
-    logits = read_logits(classifier, crops, settings.cube, LINE_FLIPS)
-    scores = candidate_scores(finder, crops, DetectionTraining(cube=settings.cube))
-    return [head_inputs(_named(row), {}, score) for row, score in zip(logits, scores, strict=True)]
-
-
-def _mistake_inputs(
-    classifier: nn.Module,
-    backgrounds: Sequence[Background],
-    mistakes: Sequence[Mistake],
-    settings: ClassificationTraining,
-) -> list[dict[str, float]]:
-    """What the nodule head would be given where the finder was wrong."""
-    read, shape = reader(classifier), (settings.cube.voxels,) * 3
-    rows = []
-    for mistake in mistakes:
-        hu = cut(backgrounds[mistake.background].hu, np.array(mistake.center_ijk), shape)
-        row = read(scale_hu(hu, WINDOW_HU)[None, None])[0]
-        rows.append(head_inputs(_named(row), {}, mistake.score))
-    return rows
-
-
-def _named(row: npt.NDArray[np.float32]) -> dict[str, float]:
-    return {name: float(value) for name, value in zip(OUTPUTS, row, strict=True)}
 
 
 def _measure(

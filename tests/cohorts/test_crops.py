@@ -19,6 +19,7 @@ FOUR_VOTES = [0b0000, 0b0001, 0b0011, 0b0111, 0b1111]  # nobody, one reader, two
 def draw_cohort(folder: Path, rows: list[dict[str, str]], mask: np.ndarray) -> Path:
     """A table and one file for all; what a row does not say is that of a nodule of two readers."""
     usual = {"kind": "slices", "file": "a.npz", "spacing_z_mm": "2.5", "spacing_y_mm": "0.7", "spacing_x_mm": "0.6"}
+    usual |= {"series_instance_uid": "1.2", "origin_x": "10", "origin_y": "20.5", "origin_z": "3"}
     usual |= {"n_readers": "2", "n_masks": "4", "diameter_mm": "5.5", "hu_steps_max": ""}
     for name in RATINGS:
         usual |= {f"{name}_mean": "3.5", f"{name}_0": "3", f"{name}_1": "", f"{name}_2": "4", f"{name}_3": ""}
@@ -57,6 +58,7 @@ class TestDrawn:
         (crop,) = read_crops(draw_cohort(tmp_path, [{"key": "k", "patient_id": "P", "hu_steps_max": "7"}], mask))
         assert (crop.nodule_id, crop.patient_id, crop.kind, crop.split) == ("k", "P", "slices", split_of("P"))
         assert crop.spacing_mm == (2.5, 0.7, 0.6)
+        assert (crop.series_instance_uid, crop.origin_ijk) == ("1.2", (3.0, 20.5, 10.0))
         assert crop.image.shape == crop.masks.shape == (2, 3, 4)
         assert (crop.num_readers, crop.num_masks, crop.diameter_mm, crop.hu_steps_max) == (2, 4, 5.5, 7)
         assert crop.ratings == dict.fromkeys(RATINGS, 3.5)

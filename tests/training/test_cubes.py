@@ -9,7 +9,15 @@ from tiny_cohort import write_tiny_crops
 from lung_nodules.cohorts.crops import NoduleCrop, read_crops
 from lung_nodules.cohorts.split import Split
 from lung_nodules.training.backgrounds import Background
-from lung_nodules.training.cubes import CubeSettings, draw_background, draw_cube, with_slab
+from lung_nodules.training.cubes import (
+    CubeSettings,
+    Excerpt,
+    draw_background,
+    draw_cube,
+    draw_excerpt,
+    with_slab,
+    with_worn_edges,
+)
 
 STILL = CubeSettings(
     voxels=32, center_jitter_mm=0, rotation_degrees=0, scaling=0, noise_hu=0, gain=0, shift_hu=0, lung_context=0
@@ -87,3 +95,29 @@ def test_slab_has_a_feather_without_loss(background: Background) -> None:
     assert blended.any()
     assert not cube.known[blended].any()
     assert cube.known[~blended].all()
+
+
+def test_lung_ends_above_and_below_as_the_crop_does(crop: NoduleCrop, background: Background) -> None:
+    excerpt = Excerpt.of_lung(background, background.lung_ijk[0], crop)
+    cube = draw_excerpt(excerpt, (), STILL, np.random.default_rng(0))
+    nodule = draw(crop, (), STILL)
+    assert cube.known.any(axis=(1, 2)).sum() == nodule.known.any(axis=(1, 2)).sum()
+    assert not cube.target.any()
+
+
+def test_cube_beside_a_nodule_has_its_place_in_the_middle(crop: NoduleCrop) -> None:
+    place = crop.center_ijk + np.array([0, 0, 8 / crop.spacing_mm[2]])
+    cube = draw_excerpt(Excerpt.beside_nodule(crop, place), (), STILL, np.random.default_rng(0))
+    bright = np.argwhere((cube.hu > -400) & (cube.known > 0)).mean(axis=0)
+    assert not cube.target.any()
+    assert np.sort(np.abs(bright - 15.5)) == pytest.approx([0, 0, 8], abs=0.5)  # mirrored or turned in plane
+
+
+def test_worn_edges_repeat_what_lies_inside_them() -> None:
+    cube = np.arange(16**3, dtype=np.float32).reshape(16, 16, 16)
+    for seed in range(20):
+        worn = with_worn_edges(cube, 5, np.random.default_rng(seed))
+        assert np.array_equal(worn[:, 5:11, 5:11], cube[:, 5:11, 5:11])
+        assert set(np.unique(worn)) <= set(np.unique(cube))
+    assert not np.array_equal(worn, cube)
+    assert np.array_equal(with_worn_edges(cube, 0, np.random.default_rng(0)), cube)

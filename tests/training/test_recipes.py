@@ -21,6 +21,7 @@ from lung_nodules.training.classification import ClassificationTraining
 from lung_nodules.training.cubes import CubeSettings
 from lung_nodules.training.detection import DetectionTraining
 from lung_nodules.training.loop import LoopSettings
+from lung_nodules.training.mistakes import MiningSettings
 from lung_nodules.training.recipes import Workshop, teach_classification, teach_detection, teach_segmentation
 from lung_nodules.training.segmentation import SegmentationTraining, train_outliner
 
@@ -29,9 +30,10 @@ CUBE = CubeSettings(voxels=16, spacing_mm=3.0)
 LOOP = LoopSettings(steps=4, batch_size=2, warmup_steps=1, validate_every=100, num_workers=0, ema_decay=0.5)
 LEARNED = LOOP.model_copy(update={"steps": 60, "learning_rate": 0.01})  # enough to outline something
 OUTLINER = SegmentationTraining(channels=CHANNELS, cube=CUBE, loop=LEARNED)
-FINDER = DetectionTraining(channels=CHANNELS, cube=CUBE, loop=LOOP, mine_at=(0.5,), mine_window_voxels=32)
+MINING = MiningSettings(window_voxels=32)
+FINDER = DetectionTraining(channels=CHANNELS, cube=CUBE, loop=LOOP, mine_at=(0.5,), mining=MINING)
 CLASSIFIER = ClassificationTraining(
-    channels=CHANNELS, cube=CUBE, loop=LOOP, hidden_size=8, num_layers=1, num_heads=2, dropout=0.0
+    channels=CHANNELS, cube=CUBE, loop=LOOP, mining=MINING, hidden_size=8, num_layers=1, num_heads=2, dropout=0.0
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

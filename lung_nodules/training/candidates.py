@@ -1,0 +1,88 @@
+"""Nodules and mistakes as the line would see them as candidates: what decides nodule or not is fitted to these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from lung_nodules.cohorts.crops import NoduleCrop
+from lung_nodules.networks.patches import PatchGrid
+from lung_nodules.networks.record import LinearHead
+from lung_nodules.stages.classification import apply_head, head_inputs
+from lung_nodules.training.backgrounds import Background, cut
+from lung_nodules.training.classification import OUTPUTS, ClassificationTraining, read_cubes, read_logits
+from lung_nodules.training.detection import DetectionTraining, candidate_scores
+from lung_nodules.training.mistakes import CropMistake, Mistake
+
+LINE_FLIPS = 4  # as ClassificationSettings.num_flips
+KEPT_SHARES = {"sensitive": 0.99, "balanced": 0.95, "specific": 0.85}
+DEFAULT_POINT = "specific"  # crops end with their nodule and score lower than a nodule in its whole scan does
+
+Candidates = list[dict[str, float]]  # the inputs of the nodule head, one a candidate
+
+
+def nodule_candidates(
+    finder: nn.Module, classifier: nn.Module, crops: Sequence[NoduleCrop], settings: ClassificationTraining
+) -> Candidates:
+    """The crops' nodules; end slices repeated."""
+    logits = read_logits(classifier, crops, settings.cube, LINE_FLIPS)
+    return _join(logits, candidate_scores(finder, crops, DetectionTraining(cube=settings.cube)))
+
+
+def mistakes_in_scans(
+    classifier: nn.Module,
+    backgrounds: Sequence[Background],
+    mistakes: Sequence[Mistake],
+    settings: ClassificationTraining,
+) -> Candidates:
+    """The finder's mistakes in whole scans."""
+    shape = (settings.cube.voxels,) * 3
+    cubes = (cut(backgrounds[one.background].hu, np.array(one.center_ijk), shape) for one in mistakes)
+    return _join(read_cubes(classifier, cubes, LINE_FLIPS), [one.score for one in mistakes])
+
+
+def mistakes_in_crops(
+    classifier: nn.Module,
+    crops: Sequence[NoduleCrop],
+    mistakes: Sequence[CropMistake],
+    settings: ClassificationTraining,
+) -> Candidates:
+    """The finder's mistakes beside the nodules of crops; end slices repeated."""
+    cubes = (_cube_at(crops[one.crop], one.center_ijk, settings) for one in mistakes)
+    return _join(read_cubes(classifier, cubes, LINE_FLIPS), [one.score for one in mistakes])
+
+
+def operating_points(
+    head: LinearHead, nodules: Sequence[Mapping[str, float]], mistakes: Sequence[Mapping[str, float]]
+) -> dict[str, dict[str, object]]:
+    """Thresholds of the nodule head that keep a stated share of the validation patients' nodules.
+
+    Args:
+        head: Nodule or not.
+        nodules: Validation patients' nodules.
+        mistakes: Validation patients' mistakes; how many of them are kept is stated.
+    """
+    found = [apply_head(head, one) for one in nodules]
+    wrong = np.array([apply_head(head, one) for one in mistakes])
+    points: dict[str, dict[str, object]] = {}
+    for name, share in KEPT_SHARES.items():
+        threshold = float(np.quantile(found, 1 - share))
+        kept = f"keeps {share:.0%} of {len(nodules)} nodules of >= 3 masks"
+        wrongly = f"and {int((wrong >= threshold).sum())} of the finder's {len(wrong)} mistakes beside them"
+        points[name] = {"threshold": threshold, "chosen_on": f"validation patients: {kept} {wrongly}"}
+    return points
+
+
+def _cube_at(
+    crop: NoduleCrop, center_ijk: Sequence[float], settings: ClassificationTraining
+) -> npt.NDArray[np.float32]:
+    shape = (settings.cube.voxels,) * 3
+    return PatchGrid.centered(center_ijk, crop.spacing_mm, shape, settings.cube.spacing_mm).sample(crop.image)
+
+
+def _join(logits: npt.NDArray[np.float32], scores: Sequence[float]) -> Candidates:
+    named = ({name: float(value) for name, value in zip(OUTPUTS, row, strict=True)} for row in logits)
+    return [head_inputs(row, {}, score) for row, score in zip(named, scores, strict=True)]
