@@ -247,6 +247,25 @@ def check(
 
 
 @app.command()
+def package(
+    tag: Annotated[str | None, typer.Option(metavar="NAME[:TAG]", help="Of the image.")] = None,
+    base: Annotated[
+        str | None, typer.Option(metavar="IMAGE", help="Build deploy/map.Dockerfile from this one instead.")
+    ] = None,
+    cuda: Annotated[bool, typer.Option("--cuda", help="With --base: PyTorch for NVIDIA GPUs.")] = False,
+    user: Annotated[str, typer.Option(metavar="UID:GID", help="With --base: runs the application by default.")] = "0:0",
+    network: Annotated[str | None, typer.Option(help="With --base: of the build, e.g. host.")] = None,
+    folder: Annotated[Path | None, typer.Option(metavar="FOLDER", help="For the copy. [default: build/map]")] = None,
+    stages_only: Annotated[bool, typer.Option("--stage-only", help="Make the clean copy and no image.")] = False,
+) -> None:
+    """Make a MAP, an image for MONAI Deploy, of what is committed: with monai-deploy's packager, or with --base."""
+    from lung_nodules.packaging.ordering import DEFAULT_TAG, PackageOrder, make_package
+
+    where = folder.absolute() if folder else PackageOrder.folder
+    make_package(PackageOrder(tag or DEFAULT_TAG, base, cuda, user, network, where, stages_only), typer.echo)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     _print_version(True)

@@ -19,7 +19,7 @@ from lung_nodules.stages.report_model import Report
 from lung_nodules.tables import pair_findings
 from lung_nodules.writers.report_json import write_report_json
 
-COMMANDS = {"exec", "phantom", "models", "show", "gateway", "train", "version"}
+COMMANDS = {"exec", "phantom", "models", "show", "gateway", "package", "train", "version"}
 
 
 def invoke(*arguments: str | Path) -> str:
