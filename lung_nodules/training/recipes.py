@@ -39,7 +39,7 @@ from lung_nodules.training.heads import Measured, decided, fit_nodule, fit_suspi
 from lung_nodules.training.mistakes import mine, mine_crops
 from lung_nodules.training.publishing import git_commit, publish
 from lung_nodules.training.reading import reader
-from lung_nodules.training.scores import auc_score, mean_score
+from lung_nodules.training.scores import auc_gain_score, auc_score, mean_score
 from lung_nodules.training.segmentation import (
     WINDOW_HU,
     SegmentationTraining,
@@ -252,7 +252,12 @@ def _suspicion_scores(test: Sequence[Measured], head: LinearHead) -> list[Score]
         "auc, own outline's mean diameter alone": [one.inputs["feature.mean_diameter_mm"] for one in judged],
         "auc, readers' diameter alone": [one.crop.diameter_mm for one in judged],
     }
-    return [auc_score(name, cohort, patients, positive, given) for name, given in values.items()]
+    reported, ruler = values["auc, suspicion as reported"], values["auc, readers' diameter alone"]
+    gain = "auc, suspicion as reported less readers' diameter alone, paired"
+    return [
+        *(auc_score(name, cohort, patients, positive, given) for name, given in values.items()),
+        auc_gain_score(gain, cohort, patients, positive, reported, ruler),
+    ]
 
 
 def _measure(

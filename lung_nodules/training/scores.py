@@ -56,6 +56,23 @@ def auc_score(
     name: str, cohort: str, patients: Sequence[str], positive: Sequence[bool], values: Sequence[float]
 ) -> Score:
     """Area under the ROC curve of values against a yes or no a row."""
+    return score_by_patient(name, cohort, patients, _auc_of(positive, values))
+
+
+def auc_gain_score(
+    name: str,
+    cohort: str,
+    patients: Sequence[str],
+    positive: Sequence[bool],
+    values: Sequence[float],
+    baseline: Sequence[float],
+) -> Score:
+    """By how much the area under the curve of values exceeds that of a baseline, on the same draws (paired)."""
+    ours, theirs = _auc_of(positive, values), _auc_of(positive, baseline)
+    return score_by_patient(name, cohort, patients, lambda rows: ours(rows) - theirs(rows))
+
+
+def _auc_of(positive: Sequence[bool], values: Sequence[float]) -> Callable[[Rows], float]:
     from sklearn.metrics import roc_auc_score  # of the training extra
 
     truth, array = np.asarray(positive, dtype=bool), np.asarray(values, dtype=float)
@@ -64,4 +81,4 @@ def auc_score(
         both = truth[rows].any() and not truth[rows].all()
         return float(roc_auc_score(truth[rows], array[rows])) if both else float("nan")
 
-    return score_by_patient(name, cohort, patients, measure)
+    return measure
