@@ -25,7 +25,7 @@ RUN if [ -f /host/ca.crt ]; then export PIP_CERT=/host/ca.crt; fi \
     && if [ -d /host/wheels ]; then export PIP_FIND_LINKS=/host/wheels; fi \
     && if [ -n "$EXTRA_INDEX" ]; then export PIP_EXTRA_INDEX_URL="$EXTRA_INDEX"; fi \
     && python3 -m venv /opt/venv \
-    && /opt/venv/bin/pip install --no-cache-dir --no-compile --disable-pip-version-check -r /tmp/requirements.txt
+    && /opt/venv/bin/pip install --quiet --no-cache-dir --no-compile --disable-pip-version-check -r /tmp/requirements.txt
 ENV PATH=/opt/venv/bin:$PATH
 
 COPY app/ /map/opt/holoscan/app/
