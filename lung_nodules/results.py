@@ -15,10 +15,12 @@ from lung_nodules.stages.report_model import Report
 from lung_nodules.stages.segmentation import Outlines
 from lung_nodules.stages.volume import Volume
 from lung_nodules.writers.dicom_seg import write_dicom_seg
+from lung_nodules.writers.dicom_sr import write_dicom_sr
 from lung_nodules.writers.pictures import write_pictures
 from lung_nodules.writers.report_json import write_report_json
 
-_OWN_NAMES = re.compile(r"report\.json|segmentation\.dcm|findings(-\d+)?\.png")  # what the writers call their files
+# what the writers call their files
+_OWN_NAMES = re.compile(r"report\.json|(segmentation|structured_report)\.dcm|findings(-\d+)?\.png")
 
 
 def write_results(report: Report, volume: Volume, outlines: Outlines, output_folder: Path, settings: Settings) -> None:
@@ -31,6 +33,8 @@ def write_results(report: Report, volume: Volume, outlines: Outlines, output_fol
         write_report_json(report, folder)
         if "dicom_seg" in settings.outputs:
             write_dicom_seg(report, volume, outlines, folder, settings.dicom_seg)
+        if "dicom_sr" in settings.outputs:
+            write_dicom_sr(report, volume, folder, settings.dicom_sr)
         if "pictures" in settings.outputs:
             write_pictures(report, volume, outlines, folder, settings.pictures)
 

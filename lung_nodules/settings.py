@@ -217,6 +217,18 @@ class DicomSegSettings(Section):
     )
 
 
+class DicomSrSettings(Section):
+    """The DICOM SR."""
+
+    series_number: int = Field(
+        default=9102, ge=1, le=2**31 - 1, description="Series Number of the SR within the study."
+    )
+    sop_class: Literal["comprehensive-3d", "comprehensive"] = Field(
+        default="comprehensive-3d",
+        description="SOP class; comprehensive (PS3.3 A.35.3) is for archives that do not know Comprehensive 3D SR.",
+    )
+
+
 class PicturesSettings(Section):
     """The contact sheet."""
 
@@ -256,10 +268,11 @@ class Settings(Section):
     classification: ClassificationSettings = ClassificationSettings()
     report: ReportSettings = ReportSettings()
     dicom_seg: DicomSegSettings = DicomSegSettings()
+    dicom_sr: DicomSrSettings = DicomSrSettings()
     pictures: PicturesSettings = PicturesSettings()
     runtime: RuntimeSettings = RuntimeSettings()
-    outputs: tuple[Literal["report_json", "dicom_seg", "pictures"], ...] = Field(
-        ("report_json", "dicom_seg", "pictures"), description="The writers to run, by module name."
+    outputs: tuple[Literal["report_json", "dicom_seg", "dicom_sr", "pictures"], ...] = Field(
+        ("report_json", "dicom_seg", "dicom_sr", "pictures"), description="The writers to run, by module name."
     )
 
 

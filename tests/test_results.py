@@ -12,7 +12,7 @@ from lung_nodules.results import remove_results, write_failure, write_results
 from lung_nodules.settings import Settings
 from lung_nodules.stages.report_model import FailureReport, Report
 
-ALL = {"report.json", "segmentation.dcm", "findings.png"}
+ALL = {"report.json", "segmentation.dcm", "structured_report.dcm", "findings.png"}
 
 
 def write(study: Study, folder: Path, settings: Settings | None = None) -> None:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from pydicom.uid import SegmentationStorage
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, SegmentationStorage
 
 from lung_nodules.errors import ExitCode, Refusal
 from lung_nodules.settings import ReportSettings, Settings
@@ -40,6 +40,7 @@ from lung_nodules.stages.report_model import (
     SizeReport,
     SliceReport,
     SoftwareReport,
+    StructuredReport,
     Suspicion,
 )
 from lung_nodules.stages.segmentation import Outlines
@@ -49,6 +50,9 @@ from lung_nodules.stages.volume import Volume
 
 SOFTWARE_NAME = "lung-nodules"
 SEGMENTATION_FILE = "segmentation.dcm"
+STRUCTURED_REPORT_FILE = "structured_report.dcm"
+
+_SR_STORAGE = {"comprehensive-3d": Comprehensive3DSRStorage, "comprehensive": ComprehensiveSRStorage}
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,7 @@ def build_report(
         findings=reported,
         findings_cap=settings.classification.max_findings,
         segmentation=segmentation,
+        structured_report=_structured_report(result_uid, volume, settings),
         candidates=_count_candidates(outlines, reported),
         lungs=_describe_lungs(lungs),
         quality=tuple(CheckReport(**asdict(check)) for check in quality.checks),
@@ -195,6 +200,18 @@ def _segmentation(
         series_instance_uid=derive_uid(result_uid, "segmentation series"),
         sop_instance_uid=derive_uid(result_uid, "segmentation instance"),
         file_name=SEGMENTATION_FILE,
+    )
+
+
+def _structured_report(result_uid: str, volume: Volume, settings: Settings) -> StructuredReport | None:
+    """Name the SR, or None: without a DICOM source or the wish for one there is none to write."""
+    if not volume.headers or "dicom_sr" not in settings.outputs:
+        return None
+    return StructuredReport(
+        sop_class_uid=_SR_STORAGE[settings.dicom_sr.sop_class],
+        series_instance_uid=derive_uid(result_uid, "structured report series"),
+        sop_instance_uid=derive_uid(result_uid, "structured report instance"),
+        file_name=STRUCTURED_REPORT_FILE,
     )
 
 

@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from lung_nodules.stages.quality import Outcome
 
-Version = Literal["1.1"]
-REPORT_VERSION: Final[Version] = "1.1"
+Version = Literal["1.2"]
+REPORT_VERSION: Final[Version] = "1.2"
 DISCLAIMER = (
     "Research use only. Not for clinical use: this software is not a medical device, and its results must not be used "
     "for diagnosis, treatment or any other decision about a patient."
@@ -180,6 +180,15 @@ class SegmentationReport(Part):
     file_name: str
 
 
+class StructuredReport(Part):
+    """The DICOM SR with all measurements."""
+
+    sop_class_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    file_name: str
+
+
 class CandidatesReport(Part):
     """What became of the finder's candidates."""
 
@@ -276,6 +285,8 @@ class Report(Part):
     """At most so many findings are listed; null: no cap."""
     segmentation: SegmentationReport | None
     """Null where there is no finding or no DICOM SEG was asked for."""
+    structured_report: StructuredReport | None
+    """Null where no DICOM SR was asked for; there is one without a finding, too."""
     candidates: CandidatesReport
     lungs: LungsReport
     quality: tuple[CheckReport, ...]

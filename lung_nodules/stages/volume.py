@@ -20,6 +20,7 @@ from lung_nodules.settings import Settings
 from lung_nodules.stages.dicom_file import quiet_pydicom
 from lung_nodules.stages.geometry import Geometry
 from lung_nodules.stages.instances import UNREADABLE_CODES, Instance
+from lung_nodules.stages.multiframe import is_multiframe_ct
 from lung_nodules.stages.pixels import is_lossy, read_hu
 from lung_nodules.stages.series import Selection
 from lung_nodules.stages.stack import Stack, VolumeNote, arrange_slices
@@ -37,6 +38,7 @@ class Volume:
     geometry: Geometry
     headers: tuple[pydicom.Dataset, ...] = field(default=(), repr=False)  # one a slice, in slice order, no pixels
     notes: tuple[VolumeNote, ...] = ()  # what is odd about the series yet usable
+    frame_numbers: tuple[int, ...] = ()  # of a multi-frame CT, one a slice, from 1; else empty
 
 
 def build_volume(selection: Selection, settings: Settings) -> Volume:
@@ -59,7 +61,7 @@ def build_volume(selection: Selection, settings: Settings) -> Volume:
         array = _read_pixels(stack, settings)
         headers = tuple(_settled(instance.header) for instance in stack.instances)
         notes = (*stack.notes, *_notes_on_images(stack), *_notes_on_files(selection))
-    return Volume(array, stack.geometry, headers, notes)
+    return Volume(array, stack.geometry, headers, notes, _frame_numbers(stack))
 
 
 def _read_pixels(stack: Stack, settings: Settings) -> npt.NDArray[np.int16]:
@@ -78,6 +80,13 @@ def _read_pixels(stack: Stack, settings: Settings) -> npt.NDArray[np.int16]:
         for done in [pool.submit(fill, frames) for frames in by_file.values()]:
             done.result()
     return array
+
+
+def _frame_numbers(stack: Stack) -> tuple[int, ...]:
+    """Which frame of its object each slice is; nothing where the slices are objects of their own."""
+    if not any(is_multiframe_ct(instance.header) for instance in stack.instances):
+        return ()
+    return tuple(instance.frame + 1 for instance in stack.instances)
 
 
 def _settled(header: pydicom.Dataset) -> pydicom.Dataset:

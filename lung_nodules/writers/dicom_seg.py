@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import highdicom
 import numpy as np
@@ -19,52 +18,31 @@ import pydicom
 from highdicom.color import CIELabColor
 from highdicom.seg import Segmentation, SegmentDescription
 from highdicom.sr import CodedConcept
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
 from lung_nodules.settings import DicomSegSettings
-from lung_nodules.stages.identifiers import derive_uid, digest_text
+from lung_nodules.stages.identifiers import derive_uid
 from lung_nodules.stages.report_model import FindingReport, Report, SegmentationReport, Side
 from lung_nodules.stages.segmentation import Outlines
-from lung_nodules.stages.study import read_date, read_float
-from lung_nodules.stages.volume import Geometry, Volume
+from lung_nodules.stages.volume import Volume
+from lung_nodules.writers.dicom_codes import ABNORMAL_STRUCTURE, ARTIFICIAL_INTELLIGENCE, LATERALITY, LUNG, NODULE
+from lung_nodules.writers.dicom_source import (
+    LONGEST_LO,
+    MANUFACTURER,
+    build_slice_sources,
+    content_date,
+    copy_identity,
+    describe_device,
+    describe_scanner,
+    is_multiframe,
+    name_version,
+    remove_chance,
+)
 from lung_nodules.writers.palette import finding_color
 
-MANUFACTURER = "lung-nodules"
 SERIES_DESCRIPTION = "Lung nodules by AI - research only, not for clinical use"  # LO: at most 64 characters
 CONTENT_LABEL = "LUNG_NODULES"
 CONTENT_CREATOR = "LungNodules^Automatic"
-
-_CATEGORY = CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure")
-_TYPE = CodedConcept("27925004", "SCT", "Nodule")
-_LATERALITY = {Side.RIGHT: CodedConcept("24028007", "SCT", "Right"), Side.LEFT: CodedConcept("7771000", "SCT", "Left")}
-_ALGORITHM_FAMILY = CodedConcept("123110", "DCM", "Artificial Intelligence")
-
-_UNKNOWN_DATE = "19000101"  # Content Date is mandatory; this one cannot be taken for a real one
-_SOURCE_KEYWORDS = (
-    "FrameOfReferenceUID",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
-    "LossyImageCompression",
-    "LossyImageCompressionMethod",
-    "LossyImageCompressionRatio",
-    "Modality",
-    "PixelSpacing",
-    "PositionReferenceIndicator",
-    "SeriesInstanceUID",
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-)
-_EMPTY_IDENTITY = (
-    "AccessionNumber",
-    "PatientBirthDate",
-    "PatientID",
-    "PatientName",
-    "PatientSex",
-    "StudyDate",
-    "StudyID",
-    "StudyTime",
-)
 
 
 def write_dicom_seg(
@@ -102,7 +80,7 @@ def build_segmentation(
 ) -> Segmentation:
     """Build the object in memory; see `write_dicom_seg`."""
     kept, segments = _number_segments(outlines.label_map, report.findings, settings.keep_empty_frames)
-    sources = _build_sources(volume)
+    sources = build_slice_sources(volume)
     segmentation = Segmentation(
         source_images=sources,
         pixel_array=segments,
@@ -112,10 +90,7 @@ def build_segmentation(
         series_number=settings.series_number,
         sop_instance_uid=names.sop_instance_uid,
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=report.software.name,
-        software_versions=report.software.version,
-        device_serial_number=digest_text(sorted(model.sha256 for model in report.models)),
+        **describe_device(report),
         transfer_syntax_uid=ExplicitVRLittleEndian,
         plane_positions=[_plane_position(sources[index]) for index in kept],
         omit_empty_frames=not settings.keep_empty_frames,
@@ -123,11 +98,12 @@ def build_segmentation(
         content_description=f"Outlines of {len(report.findings)} findings - research only, not for clinical use",
         content_creator_name=CONTENT_CREATOR,
         series_description=SERIES_DESCRIPTION,
-        **_content_date(volume.headers[0]),
+        contributing_equipment=describe_scanner(volume.headers[0]),
+        **content_date(volume.headers[0]),
     )
-    if _is_multiframe(volume):
+    if is_multiframe(volume):
         _refer_to_one_object(segmentation, volume.headers[0])
-    _copy_identity(volume.headers[0], segmentation)
+    copy_identity(volume.headers[0], segmentation)
     _remove_chance(segmentation, report.result_uid)
     return segmentation
 
@@ -149,46 +125,8 @@ def _number_segments(
     return outlined[has_segment], segments[has_segment]
 
 
-def _build_sources(volume: Volume) -> list[pydicom.Dataset]:
-    """What highdicom needs to know of the CT's slices: their places and names, and nothing of the patient."""
-    sources = [_build_source(header, volume.geometry) for header in volume.headers]
-    for source in sources:  # cosines may differ in their last digit from slice to slice; a SEG has one orientation
-        source.ImageOrientationPatient = sources[0].ImageOrientationPatient
-    if _is_multiframe(volume):  # to highdicom each frame is an image of its own; `_refer_to_one_object` sets it right
-        for index, source in enumerate(sources):
-            source.SOPClassUID = CTImageStorage
-            source.SOPInstanceUID = derive_uid(source.SOPInstanceUID, str(index))
-    return sources
-
-
-def _is_multiframe(volume: Volume) -> bool:
-    """Whether the slices are the frames of one object."""
-    return len({header.SOPInstanceUID for header in volume.headers}) < len(volume.headers)
-
-
-def _build_source(header: pydicom.Dataset, geometry: Geometry) -> pydicom.Dataset:
-    source = pydicom.Dataset()
-    for keyword in _SOURCE_KEYWORDS:
-        if header.get(keyword) is not None:
-            setattr(source, keyword, header[keyword].value)  # a copy: elements are shared between datasets
-    for keyword in _EMPTY_IDENTITY:
-        setattr(source, keyword, "")
-    source.Rows, source.Columns = geometry.shape[1:]
-    source.SliceThickness = read_float(header, "SliceThickness") or geometry.spacing_mm[0]
-    source.SpacingBetweenSlices = geometry.spacing_mm[0]
-    return source
-
-
 def _plane_position(source: pydicom.Dataset) -> highdicom.PlanePositionSequence:
     return highdicom.PlanePositionSequence(highdicom.CoordinateSystemNames.PATIENT, source.ImagePositionPatient)
-
-
-def _content_date(header: pydicom.Dataset) -> dict[str, Any]:
-    """The CT's date, so that a second run writes the same bytes."""
-    keywords = ("ContentDate", "AcquisitionDate", "SeriesDate", "StudyDate")
-    known = (read_date(header, keyword) for keyword in keywords)
-    day = next((date for date in known if date is not None), None)
-    return {"content_date": f"{day:%Y%m%d}" if day else _UNKNOWN_DATE, "content_time": "000000"}
 
 
 def _describe_segments(report: Report) -> list[SegmentDescription]:
@@ -198,11 +136,11 @@ def _describe_segments(report: Report) -> list[SegmentDescription]:
 
 def _identify_algorithm(report: Report) -> highdicom.AlgorithmIdentificationSequence:
     """This software, with the network that drew the outlines as its version says."""
-    version = " ".join(
-        [report.software.version] + [f"{m.name} {m.version}" for m in report.models if m.kind == "segmentation"]
-    )
     return highdicom.AlgorithmIdentificationSequence(
-        name=report.software.name, family=_ALGORITHM_FAMILY, version=version[:64], source=MANUFACTURER
+        name=report.software.name,
+        family=ARTIFICIAL_INTELLIGENCE,
+        version=name_version(report, ["segmentation"])[:LONGEST_LO],
+        source=MANUFACTURER,
     )
 
 
@@ -212,8 +150,8 @@ def _describe_segment(
     return SegmentDescription(
         segment_number=number,
         segment_label=f"Nodule {finding.finding_id}",
-        segmented_property_category=_CATEGORY,
-        segmented_property_type=_TYPE,
+        segmented_property_category=ABNORMAL_STRUCTURE,
+        segmented_property_type=NODULE,
         algorithm_type="AUTOMATIC",
         algorithm_identification=algorithm,
         tracking_uid=finding.tracking_uid,
@@ -225,9 +163,9 @@ def _describe_segment(
 
 def _locate(side: Side | None) -> CodedConcept:
     """The lung as a coded region, with its side as a modifier where it is known."""
-    region = CodedConcept("39607008", "SCT", "Lung")
+    region = CodedConcept.from_code(LUNG)
     if side is not None:
-        region.AnatomicRegionModifierSequence = [_LATERALITY[side]]
+        region.AnatomicRegionModifierSequence = [CodedConcept.from_code(LATERALITY[side])]
     return region
 
 
@@ -245,18 +183,9 @@ def _refer_to_one_object(segmentation: Segmentation, header: pydicom.Dataset) ->
         del item.DerivationImageSequence
 
 
-def _copy_identity(header: pydicom.Dataset, segmentation: Segmentation) -> None:
-    """Copy the patient's and the study's elements as they are, with the character set that they are written in."""
-    segmentation.copy_patient_and_study_information(header)
-    if "SpecificCharacterSet" in header:
-        segmentation.add(header["SpecificCharacterSet"])
-
-
 def _remove_chance(segmentation: Segmentation, result_uid: str) -> None:
     """Replace or drop what highdicom takes from the clock or draws at random."""
-    del segmentation.InstanceCreationDate, segmentation.InstanceCreationTime
-    for equipment in segmentation.get("ContributingEquipmentSequence") or []:
-        equipment.pop("ContributionDateTime", None)
+    remove_chance(segmentation)
     dimension_uid = derive_uid(result_uid, "segmentation dimensions")
     for item in (*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence):
         item.DimensionOrganizationUID = dimension_uid

@@ -17,6 +17,7 @@ from lung_nodules.stages.report_model import FailureReport, Report
 from lung_nodules.tables import pair_findings
 
 pytestmark = pytest.mark.slow
+RESULTS = {"report.json", "segmentation.dcm", "structured_report.dcm", "findings.png"}
 BOTH = pytest.mark.parametrize("program", ["pipeline", "graph"])
 
 
@@ -46,7 +47,7 @@ def test_results_are_written(outputs: dict[str, Any], program: str) -> None:
     assert done.returncode == ExitCode.RESULTS_WRITTEN, done.stderr
     report = Report.model_validate_json((out / "report.json").read_bytes())
     assert report.findings
-    assert names_in(out) >= {"report.json", "segmentation.dcm", "findings.png"}
+    assert names_in(out) >= RESULTS
     assert f"Results are in {out}" in done.stderr
     assert {"instances", "volume", "detection", "classification"} <= set(report.run.seconds_by_stage)
 
@@ -56,7 +57,7 @@ def test_graph_and_pipeline_give_equal_results(outputs: dict[str, Any]) -> None:
     for report in (graph, pipeline):
         del report["run"]["seconds_by_stage"], report["run"]["peak_memory_mib"]
     assert graph == pipeline
-    for name in ("segmentation.dcm", "findings.png"):
+    for name in ("segmentation.dcm", "structured_report.dcm", "findings.png"):
         assert (outputs["graph"][0] / name).read_bytes() == (outputs["pipeline"][0] / name).read_bytes()
 
 
@@ -85,7 +86,7 @@ def test_without_a_ct_the_report_says_why(
     folder.mkdir()
     (folder / "notes.txt").write_text("no CT")
     out.mkdir()
-    for name in ("segmentation.dcm", "findings.png", "foreign.dcm"):
+    for name in ("segmentation.dcm", "structured_report.dcm", "findings.png", "foreign.dcm"):
         (out / name).touch()
     (out / "report.json").write_text('{"report_version": "1.0"}')
     done = run(program, "-i", folder, "-o", out, "-m", models)
@@ -196,4 +197,4 @@ def test_a_run_that_is_killed_while_it_writes_leaves_nothing_or_everything(
         while not any(tmp_path.iterdir()):
             time.sleep(0.001)
         process.kill()
-    assert names_in(out) == set() or names_in(out) >= {"report.json", "segmentation.dcm", "findings.png"}
+    assert names_in(out) == set() or names_in(out) >= RESULTS

@@ -86,11 +86,10 @@ def test_report_validates_against_the_published_schema(read: Read) -> None:
     jsonschema.validate(read.report.model_dump(mode="json"), report_schema())
 
 
-def test_dciodvfy_finds_no_error(read: Read) -> None:
+@pytest.mark.parametrize("name", ["segmentation.dcm", "structured_report.dcm"])
+def test_dciodvfy_finds_no_error(read: Read, name: str) -> None:
     checker = Path(sys.executable).with_name("dciodvfy")
-    said = subprocess.run(
-        [checker, read.folder / "segmentation.dcm"], capture_output=True, text=True, check=False
-    ).stderr
+    said = subprocess.run([checker, read.folder / name], capture_output=True, text=True, check=False).stderr
     assert "Error" not in said
 
 

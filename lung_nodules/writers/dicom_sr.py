@@ -1,0 +1,99 @@
+"""The report as a DICOM structured report: an Imaging Measurement Report (TID 1500) in one object.
+
+It is written always, also without a finding: a gateway takes a run without a DICOM file for a failed one, and that
+nothing was found is a result. Comprehensive 3D SR by default; Comprehensive SR, with the same content, for archives
+that do not know the former. The content tree is built in `lung_nodules.writers.dicom_sr_content`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydicom
+from highdicom.sr import Comprehensive3DSR, ComprehensiveSR
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, ExplicitVRLittleEndian
+
+from lung_nodules.settings import DicomSrSettings
+from lung_nodules.stages.report_model import Report, SegmentationReport, StructuredReport
+from lung_nodules.stages.volume import Volume
+from lung_nodules.writers.dicom_codes import coding_schemes
+from lung_nodules.writers.dicom_source import (
+    build_object_sources,
+    content_date,
+    copy_identity,
+    describe_device,
+    describe_scanner,
+    remove_chance,
+)
+from lung_nodules.writers.dicom_sr_content import build_content
+
+SERIES_DESCRIPTION = "Lung nodule report by AI - research only, not for clinical use"  # LO: at most 64 characters
+
+_CLASSES = {Comprehensive3DSRStorage: Comprehensive3DSR, ComprehensiveSRStorage: ComprehensiveSR}
+
+
+def write_dicom_sr(
+    report: Report, volume: Volume, folder: Path, settings: DicomSrSettings | None = None
+) -> tuple[Path, ...]:
+    """Write the SR that the report names.
+
+    Args:
+        report: Names the object and its SOP class, and holds what it says.
+        volume: The CT; its headers are those of the source images.
+        folder: Where to; it exists.
+        settings: Series Number.
+
+    Returns:
+        The path of the file; nothing where the report names no SR.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    if report.structured_report is None:
+        return ()
+    document = build_structured_report(report, report.structured_report, volume, settings or DicomSrSettings())
+    path = folder / report.structured_report.file_name
+    document.save_as(path)
+    return (path,)
+
+
+def build_structured_report(
+    report: Report, names: StructuredReport, volume: Volume, settings: DicomSrSettings
+) -> Comprehensive3DSR | ComprehensiveSR:
+    """Build the object in memory; see `write_dicom_sr`.
+
+    Its evidence is every image of the series that was read, and the SEG where there is one.
+    """
+    header = volume.headers[0]
+    evidence = build_object_sources(volume)
+    if report.segmentation is not None:
+        evidence.append(_build_segmentation_source(report.segmentation, evidence[0]))
+    document = _CLASSES[names.sop_class_uid](
+        evidence=evidence,
+        content=build_content(report, volume),
+        series_instance_uid=names.series_instance_uid,
+        series_number=settings.series_number,
+        sop_instance_uid=names.sop_instance_uid,
+        instance_number=1,
+        **describe_device(report),
+        is_complete=True,
+        is_final=False,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        series_description=SERIES_DESCRIPTION,
+        contributing_equipment=describe_scanner(header),
+        coding_schemes=coding_schemes(),
+        **content_date(header),
+    )
+    copy_identity(header, document)
+    remove_chance(document)
+    return document
+
+
+def _build_segmentation_source(names: SegmentationReport, image: pydicom.Dataset) -> pydicom.Dataset:
+    """A stand-in for the SEG, which belongs to the study of the images."""
+    source = pydicom.Dataset()
+    source.StudyInstanceUID = image.StudyInstanceUID
+    source.SeriesInstanceUID = names.series_instance_uid
+    source.SOPInstanceUID = names.sop_instance_uid
+    source.SOPClassUID = names.sop_class_uid
+    return source

@@ -1,0 +1,280 @@
+"""The content tree of the structured report: TID 1500 of PS3.16, from a report.
+
+Each finding has two measurement groups under one tracking UID, that of its segment in the SEG: a planar one (TID 1410)
+whose image region draws the two axes on their slice, and a volumetric one (TID 1411) that refers to the segment. OHIF,
+which draws coordinates alone and stops at a group without any, takes the groups of one tracking UID for one
+measurement: so it draws the axes and lists the numbers of both. Where no SEG is written, the planar group holds
+everything.
+
+Texts are plain ASCII, so that they read the same in whatever character set the CT's names are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodeContentItem,
+    ContainerContentItem,
+    ContentSequence,
+    DeviceObserverIdentifyingAttributes,
+    FindingSite,
+    ImageContentItem,
+    ImageLibraryEntryDescriptors,
+    ImageRegion,
+    Measurement,
+    MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    ObserverContext,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
+    ReferencedSegment,
+    RelationshipTypeValues,
+    SourceImageForRegion,
+    SourceSeriesForSegmentation,
+    TextContentItem,
+    TrackingIdentifier,
+    VolumetricROIMeasurementsAndQualitativeEvaluations,
+)
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import SegmentationStorage
+
+from lung_nodules.stages.identifiers import derive_uid
+from lung_nodules.stages.report_model import FindingReport, Report
+from lung_nodules.stages.volume import Volume
+from lung_nodules.writers import dicom_codes as coded
+from lung_nodules.writers.dicom_source import MANUFACTURER, build_object_sources, describe_device, name_version
+
+_ALL_KINDS = ("detection", "segmentation", "classification")
+_TLHC = 0.5  # from a pixel's centre to the top left hand corner, where image coordinates begin (PS3.3 C.18.6.1)
+_OF_ONE_IMAGE = {
+    codes.DCM.ImagePositionPatientX,
+    codes.DCM.ImagePositionPatientY,
+    codes.DCM.ImagePositionPatientZ,
+}
+
+
+def build_content(report: Report, volume: Volume) -> pydicom.Dataset:
+    """Build the root container (TID 1500).
+
+    Args:
+        report: What was found.
+        volume: The CT; its headers name the images, its geometry turns places into image coordinates.
+
+    Returns:
+        The root content item, with an Image Library (TID 1600) of all images that were read, one or two measurement
+        groups a finding, and what can be said of the whole study. Without a finding one group (TID 1501) says that a
+        nodule was looked for and is absent.
+    """
+    groups = [group for finding in report.findings for group in _describe_finding(finding, report, volume)]
+    document = MeasurementReport(
+        observation_context=_observe(report),
+        procedure_reported=coded.CHEST_CT,
+        imaging_measurements=groups or [_describe_absence(report)],
+        title=codes.DCM.ImagingMeasurementReport,
+    )
+    root = document[0]
+    library, measurements = _list_images(volume), root.ContentSequence.pop()
+    for item in (library, measurements, _describe_study(report)):
+        root.ContentSequence.append(item)
+    return root
+
+
+def axes_path(long_axis: npt.ArrayLike, short_axis: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """One line that draws both axes: along the long one, across it there and back where they cross, and on.
+
+    Args:
+        long_axis: Its two ends [2, 2].
+        short_axis: Its two ends [2, 2], perpendicular to it.
+
+    Returns:
+        Seven points [7, 2].
+    """
+    (start, end), (low, high) = np.asarray(long_axis, dtype=float), np.asarray(short_axis, dtype=float)
+    along = end - start
+    length = float(along @ along)
+    crossing = start + along * (float((low - start) @ along) / length if length else 0.0)
+    return np.array([start, crossing, low, crossing, high, crossing, end])
+
+
+def _observe(report: Report) -> ObservationContext:
+    """This software as the observer; its UID is that of the software with these models, on whichever machine."""
+    device = describe_device(report)
+    attributes = DeviceObserverIdentifyingAttributes(
+        uid=derive_uid("device", *device.values()),
+        name=report.software.name,
+        manufacturer_name=MANUFACTURER,
+        model_name=f"{report.software.name} {report.software.version}",
+        serial_number=device["device_serial_number"],
+    )
+    return ObservationContext(
+        observer_device_context=ObserverContext(
+            observer_type=codes.DCM.Device, observer_identifying_attributes=attributes
+        )
+    )
+
+
+def _list_images(volume: Volume) -> ContainerContentItem:
+    """The Image Library: what all images have in common once, then a reference to each."""
+    sources = build_object_sources(volume)
+    shared = [item for item in ImageLibraryEntryDescriptors(sources[0]) if item.name not in _OF_ONE_IMAGE]
+    group = _container(coded.IMAGE_LIBRARY_GROUP, [*shared, *(_refer_to_image(source) for source in sources)])
+    return _container(coded.IMAGE_LIBRARY, [group])
+
+
+def _refer_to_image(source: pydicom.Dataset) -> ImageContentItem:
+    return ImageContentItem(
+        name=coded.SOURCE,
+        referenced_sop_class_uid=source.SOPClassUID,
+        referenced_sop_instance_uid=source.SOPInstanceUID,
+        relationship_type=RelationshipTypeValues.CONTAINS,
+    )
+
+
+def _container(name: Code, items: Sequence[pydicom.Dataset]) -> ContainerContentItem:
+    container = ContainerContentItem(name=name, relationship_type=RelationshipTypeValues.CONTAINS)
+    container.ContentSequence = ContentSequence(items)
+    return container
+
+
+def _describe_finding(finding: FindingReport, report: Report, volume: Volume) -> list[ContentSequence]:
+    common = {
+        "tracking_identifier": TrackingIdentifier(finding.tracking_uid, finding.tracking_id),
+        "finding_category": coded.ABNORMAL_STRUCTURE,
+        "finding_type": coded.NODULE,
+        "finding_sites": [
+            FindingSite(coded.LUNG, coded.LATERALITY[finding.position.side] if finding.position.side else None)
+        ],
+        "algorithm_id": _identify_algorithm(report),
+    }
+    planar, volumetric, evaluations = _measure_plane(finding), _measure_volume(finding), _evaluate(finding)
+    region = _draw_axes(finding, volume)
+    if finding.segment is None:
+        measurements = [*planar, *volumetric]
+        return [
+            PlanarROIMeasurementsAndQualitativeEvaluations(
+                referenced_region=region, measurements=measurements, qualitative_evaluations=evaluations, **common
+            )
+        ]
+    segment = ReferencedSegment(
+        SegmentationStorage,
+        finding.segment.sop_instance_uid,
+        finding.segment.segment_number,
+        source_series=SourceSeriesForSegmentation(report.study.series_instance_uid),
+    )
+    return [
+        PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=region, measurements=planar, **common),
+        VolumetricROIMeasurementsAndQualitativeEvaluations(
+            referenced_segment=segment, measurements=volumetric, qualitative_evaluations=evaluations, **common
+        ),
+    ]
+
+
+def _identify_algorithm(report: Report) -> AlgorithmIdentification:
+    """This software, with each network, its operating point and the digest of its weights as a parameter."""
+    parameters = [
+        f"{model.kind}: {model.name} {model.version}, operating point {model.operating_point or 'none'}, "
+        f"SHA-256 {model.sha256}"
+        for model in report.models
+    ]
+    return AlgorithmIdentification(
+        name=report.software.name,
+        version=name_version(report, _ALL_KINDS),
+        parameters=parameters,
+        family=coded.ARTIFICIAL_INTELLIGENCE,
+        manufacturer=MANUFACTURER,
+    )
+
+
+def _draw_axes(finding: FindingReport, volume: Volume) -> ImageRegion:
+    """Both axes as a polyline on the slice that they were measured in."""
+    size = finding.size
+    index = size.axes_slice.index
+    long_axis, short_axis = (
+        volume.geometry.to_index(ends)[:, :0:-1] + _TLHC  # columns, rows
+        for ends in (size.long_axis_ends_lps_mm, size.short_axis_ends_lps_mm)
+    )
+    header = volume.headers[index]
+    image = SourceImageForRegion(
+        header.SOPClassUID,
+        header.SOPInstanceUID,
+        [volume.frame_numbers[index]] if volume.frame_numbers else None,
+    )
+    return ImageRegion("POLYLINE", axes_path(long_axis, short_axis), image)
+
+
+def _measure_plane(finding: FindingReport) -> list[Measurement]:
+    size = finding.size
+    return [
+        Measurement(coded.LONG_AXIS, size.long_axis_mm, coded.MILLIMETER),
+        Measurement(coded.SHORT_AXIS, size.short_axis_mm, coded.MILLIMETER),
+        Measurement(coded.DIAMETER, size.mean_diameter_mm, coded.MILLIMETER, derivation=coded.MEAN),
+    ]
+
+
+def _measure_volume(finding: FindingReport) -> list[Measurement]:
+    size = finding.size
+    return [
+        Measurement(coded.VOLUME, size.volume_mm3, coded.CUBIC_MILLIMETER),
+        Measurement(coded.EQUIVALENT_DIAMETER, size.equivalent_sphere_diameter_mm, coded.MILLIMETER),
+        Measurement(coded.ATTENUATION, finding.mean_hu, coded.HOUNSFIELD, derivation=coded.MEAN),
+        Measurement(coded.SUSPICION_SCORE, finding.suspicion_score, coded.NO_UNITS),
+        Measurement(coded.NODULE_PROBABILITY, finding.nodule_probability, coded.NO_UNITS),
+    ]
+
+
+def _evaluate(finding: FindingReport) -> list[QualitativeEvaluation]:
+    graded = (coded.grade_characteristic(name, rating) for name, rating in finding.characteristics.items())
+    return [
+        QualitativeEvaluation(coded.SUSPICION, coded.SUSPICIONS[finding.suspicion]),
+        QualitativeEvaluation(coded.DENSITY, coded.DENSITIES[finding.density]),
+        *(QualitativeEvaluation(*pair) for pair in graded if pair is not None),
+    ]
+
+
+def _describe_absence(report: Report) -> MeasurementsAndQualitativeEvaluations:
+    """A group that says that a nodule was looked for and is absent."""
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(derive_uid(report.result_uid, "no finding"), "No nodule found"),
+        finding_sites=[FindingSite(coded.LUNG)],
+        algorithm_id=_identify_algorithm(report),
+        qualitative_evaluations=[QualitativeEvaluation(coded.NODULE, coded.ABSENT)],
+    )
+
+
+def _describe_study(report: Report) -> ContainerContentItem:
+    """The container Qualitative Evaluations: what is true of the whole study, and what this document is not."""
+    evaluations = [(coded.NODULE, coded.PRESENT if report.findings else coded.ABSENT)]
+    if report.findings:
+        evaluations.append((coded.SUSPICION, coded.SUSPICIONS[report.findings[0].suspicion]))
+    items = [CodeContentItem(name, value, RelationshipTypeValues.CONTAINS) for name, value in evaluations]
+    texts = [_say_what_was_looked_for(report), _say_what_was_found(report), report.disclaimer]
+    comments = [TextContentItem(coded.COMMENT, text, RelationshipTypeValues.CONTAINS) for text in texts]
+    return _container(coded.QUALITATIVE_EVALUATIONS, [*items, *comments])
+
+
+def _say_what_was_looked_for(report: Report) -> str:
+    points = [model.operating_point for model in report.models if model.kind == "classification"]
+    return (
+        f"Looked for: pulmonary nodules in {report.protocol.num_slices} slices "
+        f"{report.protocol.spacing_mm[0]:g} mm apart, "
+        f"right lung {report.lungs.right_litres:.2f} L, left lung {report.lungs.left_litres:.2f} L, "
+        f"operating point {points[0] if points and points[0] else 'none'}. "
+        "The models learned from nodules of 3 to 30 mm; others may be missed."
+    )
+
+
+def _say_what_was_found(report: Report) -> str:
+    count = len(report.findings)
+    found = {0: "No nodule found.", 1: "1 nodule found."}.get(count, f"{count} nodules found.")
+    capped = "" if report.findings_cap is None else f" At most {report.findings_cap} are listed."
+    return (
+        f"{found}{capped} Suspicion is what LIDC's readers would suspect, learned from their ratings; "
+        "it is no diagnosis and no measure of disease."
+    )
