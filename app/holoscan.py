@@ -16,7 +16,8 @@ def prepare_holoscan() -> None:
     load_cuda_runtime()
     _raise_stack_limit()
     debugging = logging.getLogger("lung_nodules").isEnabledFor(logging.DEBUG)
-    os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "INFO" if debugging else "ERROR")
+    # At ERROR it would write the text of an operator's exception, which may hold what was read from the input.
+    os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "INFO" if debugging else "CRITICAL")
     os.environ.pop("HOLOSCAN_CONFIG_PATH", None)  # read already; holoscan ends the process where the file is missing
 
 
