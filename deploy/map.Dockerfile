@@ -57,7 +57,7 @@ RUN cd /map/opt/holoscan/app \
     && mkdir -p -m 1777 /map/var/holoscan/output \
     && cp app.yaml /map/var/holoscan/app.yaml \
     && cp /tmp/map/tools /map/var/holoscan/tools \
-    && chmod -R a+rX,go-w /opt/venv /map/opt /map/etc \
+    && chmod -R a+rX,go-w /map/opt /map/etc \
     && chmod 755 /map/var/holoscan/tools
 
 FROM python

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 INDEX = "README.md"
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*")
+_REQUIREMENT = re.compile(r"\s*(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[(?P<extras>[^\]]*)\])?")
+_EXTRA_MARKER = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
 _LICENCE_FILE = re.compile(r"(licen[cs]e|copying|notice|copyright|authors)", re.IGNORECASE)
 
 
@@ -22,7 +22,7 @@ def write_licences(requirements: Path, folder: Path) -> None:
     """
     folder.mkdir(parents=True)
     lines = ["# Third-party software", "", "| package | version | licence | texts |", "| --- | --- | --- | ---: |"]
-    for name in sorted(_closure(requirements)):
+    for name in sorted(requirement_closure(requirements)):
         found = _installed(name)
         if found is None:
             lines.append(f"| {name} | not installed where this list was made | | |")
@@ -31,27 +31,30 @@ def write_licences(requirements: Path, folder: Path) -> None:
     (folder / INDEX).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _closure(requirements: Path) -> set[str]:
-    """Names of all packages that are wanted, directly or not."""
-    waiting = list(_names(requirements.read_text(encoding="utf-8").splitlines()))
-    known: set[str] = set()
+def requirement_closure(requirements: Path) -> set[str]:
+    """Normalised names of all that a requirements.txt wants, directly or not, as installed beside this Python."""
+    waiting = [parsed for line in requirements.read_text(encoding="utf-8").splitlines() if (parsed := _parse(line))]
+    known: set[tuple[str, frozenset[str]]] = set()
     while waiting:
-        name = waiting.pop()
-        if name in known:
+        name, extras = waiting.pop()
+        if (name, extras) in known:
             continue
-        known.add(name)
+        known.add((name, extras))
         found = _installed(name)
-        wanted = (text for text in (found.requires if found else None) or () if "extra ==" not in text)
-        waiting.extend(name for name in _names(wanted) if _installed(name))
-    return known
+        for line in (found.requires if found else None) or ():
+            needed = _parse(line, extras)
+            if needed and _installed(needed[0]):  # else its marker names another platform
+                waiting.append(needed)
+    return {name for name, _ in known}
 
 
-def _names(lines: Iterable[str]) -> Iterable[str]:
-    """Normalised package names of requirement lines."""
-    for line in lines:
-        match = _NAME.match(line.strip())
-        if match:
-            yield re.sub(r"[-_.]+", "-", match.group()).lower()
+def _parse(line: str, wanted_extras: frozenset[str] = frozenset()) -> tuple[str, frozenset[str]] | None:
+    """Normalised name and extras of a requirement; None for a comment, and for an extra that nobody wants."""
+    match = _REQUIREMENT.match(line)
+    if not match or not wanted_extras.issuperset(_EXTRA_MARKER.findall(line)):
+        return None
+    extras = frozenset(filter(None, re.split(r"[\s,]+", match["extras"] or "")))
+    return re.sub(r"[-_.]+", "-", match["name"]).lower(), extras
 
 
 def _installed(name: str) -> Distribution | None:
