@@ -19,7 +19,7 @@ from lung_nodules.training.mistakes import CropMistake, Mistake
 
 LINE_FLIPS = 4  # as ClassificationSettings.num_flips
 KEPT_SHARES = {"sensitive": 0.99, "balanced": 0.95, "specific": 0.85}
-DEFAULT_POINT = "specific"  # crops end with their nodule and score lower than a nodule in its whole scan does
+DEFAULT_POINT = "balanced"
 
 Candidates = list[dict[str, float]]  # the inputs of the nodule head, one a candidate
 
