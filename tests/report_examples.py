@@ -16,6 +16,7 @@ from pydicom.uid import CTImageStorage
 from lung_nodules.settings import Settings
 from lung_nodules.stages.classification import Finding
 from lung_nodules.stages.detection import Candidate
+from lung_nodules.stages.diameters import measure_diameters
 from lung_nodules.stages.identifiers import derive_uid, digest_settings
 from lung_nodules.stages.instances import Instance, PassedOver
 from lung_nodules.stages.lungs import Lungs
@@ -165,12 +166,13 @@ def study_of(
 def finding_of(
     volume: Volume, label_map: npt.NDArray[np.uint16], label: int, number: int, axes_mm: tuple[float, float]
 ) -> Finding:
-    """A finding whose place and volume are those of the mask, and whose scores fall with its number."""
+    """A finding whose place, volume and ends of axes are the mask's, and whose scores fall with its number."""
     voxels = np.argwhere(label_map == label)
     center_ijk = tuple(float(part) for part in voxels.mean(axis=0))
     center_lps = tuple(float(part) for part in volume.geometry.to_world(center_ijk))
     key_slice = int(np.bincount(voxels[:, 0]).argmax())
     volume_mm3 = len(voxels) * volume.geometry.voxel_volume_mm3
+    drawn = measure_diameters(label_map == label, volume.geometry.spacing_mm)
     nodule = Nodule(
         label=label,
         candidate_score=0.9,
@@ -182,9 +184,9 @@ def finding_of(
         long_axis_mm=axes_mm[0],
         short_axis_mm=axes_mm[1],
         mean_diameter_mm=sum(axes_mm) / 2,
-        long_axis_slice=key_slice,
-        long_axis_ends_lps=(center_lps, center_lps),
-        short_axis_ends_lps=(center_lps, center_lps),
+        long_axis_slice=drawn.slice_index,
+        long_axis_ends_lps=ends_of(volume, drawn.long_axis_ends_ijk),
+        short_axis_ends_lps=ends_of(volume, drawn.short_axis_ends_ijk),
         volume_mm3=volume_mm3,
         equivalent_sphere_diameter_mm=(6 * volume_mm3 / np.pi) ** (1 / 3),
         side=("right", "left", "")[number % 3] if center_lps[0] < 0 else "left",
@@ -194,3 +196,20 @@ def finding_of(
         features={"log_volume": float(np.log(volume_mm3))},
     )
     return Finding(nodule, f"N{number}", 0.99, 0.95 / number, {"spiculation": 2.123456, "margin": 4.0})
+
+
+def ends_of(volume: Volume, ends_ijk: npt.NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Two ends of an axis in the patient."""
+    first, second = volume.geometry.to_world(ends_ijk)
+    return tuple(first.tolist()), tuple(second.tolist())
+
+
+def study_with_name_of(folder: Path) -> tuple[Study, dict[str, bytes]]:
+    """A drawn study under the patient's name in a folder of real headers, and the bytes of that name."""
+    header = pydicom.dcmread(min(path for path in folder.rglob("*") if path.is_file()), stop_before_pixels=True)
+    study = drawn_study()
+    raw = {keyword: header.get_item(keyword) for keyword in ("SpecificCharacterSet", "PatientName")}
+    for slice_header in study.volume.headers:
+        for keyword, element in raw.items():
+            slice_header[keyword] = element
+    return study, {keyword: element.value for keyword, element in raw.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dicom_checkers import errors_of
 from programs import IDENTITY, Command, command_line
 
 from lung_nodules.errors import ExitCode
@@ -50,6 +51,13 @@ def test_results_are_written(outputs: dict[str, Any], program: str) -> None:
     assert names_in(out) >= RESULTS
     assert f"Results are in {out}" in done.stderr
     assert {"instances", "volume", "detection", "classification"} <= set(report.run.seconds_by_stage)
+
+
+@BOTH
+def test_dciodvfy_finds_no_error_in_what_is_written(outputs: dict[str, Any], program: str) -> None:
+    objects = sorted(outputs[program][0].glob("*.dcm"))
+    assert len(objects) == 2
+    assert [error for path in objects for error in errors_of(path)] == []
 
 
 def test_graph_and_pipeline_give_equal_results(outputs: dict[str, Any]) -> None:

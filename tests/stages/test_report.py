@@ -131,12 +131,15 @@ def test_what_may_change_a_voxel_changes_every_uid(changed):
     assert before.result_uid != after.result_uid
     assert before.segmentation.sop_instance_uid != after.segmentation.sop_instance_uid
     assert before.segmentation.series_instance_uid != after.segmentation.series_instance_uid
+    assert before.structured_report.sop_instance_uid != after.structured_report.sop_instance_uid
+    assert before.structured_report.series_instance_uid != after.structured_report.series_instance_uid
     assert before.findings[0].tracking_uid != after.findings[0].tracking_uid
 
 
 def test_all_uids_of_a_result_differ():
     report = drawn_study(num_nodules=4).report()
     uids = [report.result_uid, report.segmentation.series_instance_uid, report.segmentation.sop_instance_uid]
+    uids += [report.structured_report.series_instance_uid, report.structured_report.sop_instance_uid]
     uids += [finding.tracking_uid for finding in report.findings]
     assert len(set(uids)) == len(uids)
 

@@ -1,13 +1,10 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import highdicom
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from report_examples import AXIAL, PATIENT_NAME, drawn_study, scan_study, study_of
+from dicom_checkers import errors_of, read_segments
+from report_examples import AXIAL, PATIENT_NAME, drawn_study, scan_study, study_of, study_with_name_of
 
 from lung_nodules.settings import DicomSegSettings, Settings
 from lung_nodules.stages.instances import read_instances
@@ -15,7 +12,6 @@ from lung_nodules.stages.series import select_series
 from lung_nodules.stages.volume import build_volume
 from lung_nodules.writers.dicom_seg import SERIES_DESCRIPTION, write_dicom_seg
 
-DCIODVFY = Path(sys.executable).with_name("dciodvfy")
 OBLIQUE = ((0.0, -0.6, 0.8), (0.0, 0.8, 0.6), (1.0, 0.0, 0.0))
 SCANS = ["LIDC-IDRI-0001", "LIDC-IDRI-0003"]
 GEOMETRIES = {
@@ -59,6 +55,20 @@ def test_another_reader_sees_the_same_voxels_of_each_segment(written):
     for number, finding in enumerate(study.report().findings, start=1):
         expected = np.count_nonzero(study.outlines.label_map == finding.outline_label)
         assert sum(np.count_nonzero(frame) for frame, n in zip(frames, numbers, strict=True) if n == number) == expected
+
+
+def test_dcmqi_sees_the_same_voxels_in_the_same_place(written, tmp_path):
+    study, path = written
+    image, segments = read_segments(path, tmp_path)
+    _assert_same_grid(image, study.volume.geometry)
+    seen, first = SimpleITK.GetArrayFromImage(image), _first_index(image, study.volume.geometry)
+    box = tuple(slice(start, start + length) for start, length in zip(first, seen.shape, strict=True))
+    report, labels = study.report(), {segment["TrackingUniqueIdentifier"]: label for label, segment in segments.items()}
+    assert set(labels) == {finding.tracking_uid for finding in report.findings}
+    for finding in report.findings:
+        outline = study.outlines.label_map == finding.outline_label
+        assert np.array_equal(seen == labels[finding.tracking_uid], outline[box])
+        assert np.count_nonzero(outline) == np.count_nonzero(outline[box])
 
 
 def test_each_frame_lies_on_the_slice_that_it_names_as_its_source(written):
@@ -121,7 +131,7 @@ def test_the_object_is_the_one_that_the_report_names(written):
 
 def test_dciodvfy_finds_no_error(written):
     _, path = written
-    _assert_valid(path)
+    assert errors_of(path) == []
 
 
 def test_a_second_run_writes_the_same_bytes(tmp_path):
@@ -172,7 +182,7 @@ def test_frames_of_a_multiframe_ct_lie_where_they_belong(case, shared_data, tmp_
     header = volume.headers[0]
     assert instance.ReferencedSOPInstanceUID == header.SOPInstanceUID
     assert instance.ReferencedSOPClassUID == header.SOPClassUID
-    _assert_valid(path)
+    assert errors_of(path) == []
 
 
 def test_the_headers_stay_as_they_are(tmp_path):
@@ -204,7 +214,7 @@ def test_identity_is_copied_as_it_is(sex, tmp_path, caplog):
 @pytest.mark.real_data
 @pytest.mark.parametrize("case", ["name-chinese", "name-japanese", "name-latin1"])
 def test_names_survive_byte_for_byte_in_any_character_set(case, shared_data, tmp_path):
-    study, original = _study_with_name_of(shared_data / "dicom-robustness" / case)
+    study, original = study_with_name_of(shared_data / "dicom-robustness" / case)
     (path,) = write_dicom_seg(study.report(), study.volume, study.outlines, tmp_path)
     for keyword in ("SpecificCharacterSet", "PatientName"):
         assert pydicom.dcmread(path).get_item(keyword).value == original[keyword]
@@ -213,22 +223,11 @@ def test_names_survive_byte_for_byte_in_any_character_set(case, shared_data, tmp
 @pytest.mark.real_data
 @pytest.mark.filterwarnings("ignore:Failed to decode:UserWarning")
 def test_a_name_in_another_character_set_than_declared_is_no_obstacle(shared_data, tmp_path):
-    study, _ = _study_with_name_of(shared_data / "dicom-robustness" / "name-wrong-charset")
+    study, _ = study_with_name_of(shared_data / "dicom-robustness" / "name-wrong-charset")
     (path,) = write_dicom_seg(study.report(), study.volume, study.outlines, tmp_path)
     segmentation = pydicom.dcmread(path)
     assert segmentation.PatientID == "P-7"
     assert str(segmentation.PatientName).startswith("Li^Na=")
-
-
-def _study_with_name_of(folder):
-    """A drawn study under the name in a folder of real headers, and the bytes of that name."""
-    header = pydicom.dcmread(min(path for path in folder.rglob("*") if path.is_file()), stop_before_pixels=True)
-    study = drawn_study()
-    raw = {keyword: header.get_item(keyword) for keyword in ("SpecificCharacterSet", "PatientName")}
-    for slice_header in study.volume.headers:
-        for keyword, element in raw.items():
-            slice_header[keyword] = element
-    return study, {keyword: element.value for keyword, element in raw.items()}
 
 
 def _assert_equal_on_the_ct(segmentation, study):
@@ -249,12 +248,18 @@ def _assert_equal_on_the_ct(segmentation, study):
     assert not expected.any()  # nothing of the outlines lies outside what was stored
 
 
-def _assert_valid(path):
-    result = subprocess.run([DCIODVFY, "-new", path], capture_output=True, text=True, check=False)
-    output = result.stdout + result.stderr
-    assert "Segmentation" in output
-    assert "Error" not in output
-    assert result.returncode == 0
+def _first_index(image, geometry):
+    """Where the first voxel of an image lies on the CT: slice, row, column."""
+    index = geometry.to_index(image.TransformIndexToPhysicalPoint((0, 0, 0)))
+    assert index == pytest.approx(np.rint(index), abs=1e-3)
+    return np.rint(index).astype(int)
+
+
+def _assert_same_grid(image, geometry):
+    """The image has the CT's spacing and directions."""
+    assert image.GetSpacing()[::-1] == pytest.approx(geometry.spacing_mm, abs=1e-4)
+    directions = np.array(image.GetDirection()).reshape(3, 3).T[::-1]
+    assert directions == pytest.approx(np.array(geometry.direction), abs=1e-5)
 
 
 def _read_volume(folder):

@@ -1,0 +1,50 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lung_nodules.stages.classification import RATING_SCALES
+from lung_nodules.writers.dicom_codes import grade_characteristic
+
+NOMINAL = {"internalStructure", "calcification"}
+
+
+@pytest.mark.parametrize(
+    ("name", "rating", "concept", "grade"),
+    [
+        ("subtlety", 5.0, "C45992", "5 out of 5 (Obvious)"),
+        ("sphericity", 2.6, "400", "ovoid"),
+        ("margin", 1.2, "C25563", "Indistinct margin"),
+        ("lobulation", 1.4, "C62175", "1 out of 5 (No lobulation)"),
+        ("spiculation", 3.7, "C28749", "4 out of 5"),
+        ("texture", 3.2, "C41144", "part-solid pulmonary nodule"),
+        ("calcification", 5.8, "C3672", "Absent"),
+        ("internalStructure", 1.1, "200", "Soft tissue"),
+    ],
+)
+def test_a_rating_becomes_the_nearest_grade_of_lidc(name, rating, concept, grade):
+    coded = grade_characteristic(name, rating)
+    assert (coded[0].value, coded[1].meaning) == (concept, grade)
+
+
+@pytest.mark.parametrize(("name", "rating"), [("calcification", 4.5), ("internalStructure", 2.0), ("malignancy", 3.0)])
+def test_what_no_answer_alone_explains_is_not_coded(name, rating):
+    assert grade_characteristic(name, rating) is None
+
+
+@given(st.sampled_from(sorted(set(RATING_SCALES) - NOMINAL)), st.floats(1, 5), st.floats(1, 5))
+def test_grades_rise_with_the_rating(name, one, other):
+    grades = [grade_characteristic(name, number)[1] for number in range(1, 6)]
+    assert len(set(grades)) == 5
+    low, high = (grades.index(grade_characteristic(name, rating)[1]) for rating in sorted((one, other)))
+    assert low <= high
+
+
+@given(st.sampled_from(sorted(RATING_SCALES)), st.floats(0, 1))
+def test_every_rating_that_the_line_can_give_has_a_code_that_dicom_can_hold(name, share):
+    low, high = RATING_SCALES[name]
+    coded = grade_characteristic(name, low + share * (high - low))
+    assert coded is not None or name in NOMINAL
+    for code in coded or ():
+        assert len(code.value) <= 16
+        assert len(code.meaning) <= 64
+        assert len(code.scheme_designator) <= 16
