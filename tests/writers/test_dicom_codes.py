@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.sr.coding import Code
 
 from lung_nodules.stages.classification import RATING_SCALES
+from lung_nodules.writers import dicom_codes
 from lung_nodules.writers.dicom_codes import grade_characteristic
 
 NOMINAL = {"internalStructure", "calcification"}
@@ -48,3 +52,21 @@ def test_every_rating_that_the_line_can_give_has_a_code_that_dicom_can_hold(name
         assert len(code.value) <= 16
         assert len(code.meaning) <= 64
         assert len(code.scheme_designator) <= 16
+
+
+def test_every_code_stands_in_the_conformance_statement():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "dicom_conformance.md").read_text(encoding="utf-8")
+    values = {code.value for code in _codes(vars(dicom_codes).values())}
+    generic = {f"{number:03d}" for number in range(1, 6)} | {f"{number}" for number in range(101, 106)}
+    units = {"mm", "mm3", "[hnsf'U]", "1"}
+    assert len(values) > 50
+    assert sorted(value for value in values - generic - units if value not in text) == []
+
+
+def _codes(things):
+    """All codes, in whatever table they stand."""
+    for thing in things:
+        if isinstance(thing, Code):
+            yield thing
+        elif isinstance(thing, (dict, tuple)):
+            yield from _codes(thing.values() if isinstance(thing, dict) else thing)
