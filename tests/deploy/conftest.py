@@ -88,6 +88,7 @@ def runner(request: pytest.FixtureRequest, workflow: Workflow, tmp_path_factory:
 def _image_environment(folder: Path) -> dict[str, str]:
     """The ENV that the image has, with models and settings for runs of seconds."""
     models, config = folder / "models", folder / "app.yaml"
+    (folder / "input").mkdir()
     write_tiny_models(models)
     settings = {
         "detection": {"max_candidates": 12, "margin_mm": 0},

@@ -28,6 +28,7 @@ from programs import REPOSITORY
 from lung_nodules.gateway.workflow import Task
 
 PREFIX = "env_"
+IMAGE_WORK_FOLDER = "/var/holoscan"
 KILLED = 128 + signal.SIGKILL
 
 
@@ -129,8 +130,8 @@ class ProcessRunner:
 
     Args:
         image_environment: What the image's ENV would give.
-        work_folder: The image's working folder.
-        python_folder: Holds the ``python3`` of the image.
+        work_folder: For the image's ``/var/holoscan``, where nothing is mounted.
+        limit_s: Killed after so many seconds.
     """
 
     image_environment: Mapping[str, str]
@@ -140,7 +141,10 @@ class ProcessRunner:
     def run(self, container: Container, kill_at: str | None = None) -> Ended:
         """See `Runner.run`."""
         environment = {**self.image_environment, **container.environment}
-        environment = {name: _path_outside(value, container) for name, value in environment.items()}
+        places = {path: folder for path, (folder, _) in container.mounts.items()} | {
+            IMAGE_WORK_FOLDER: self.work_folder
+        }
+        environment = {name: _path_outside(value, places) for name, value in environment.items()}
         environment["PATH"] = f"{Path(sys.executable).parent}:/usr/bin:/bin"
         program = [
             part.replace("/opt/holoscan/app", str(REPOSITORY)) for part in container.entrypoint + container.command
@@ -166,9 +170,9 @@ class ProcessRunner:
         return Ended(128 - code if code < 0 else code, said)
 
 
-def _path_outside(value: str, container: Container) -> str:
-    """A path within the container as that of this machine which is mounted there; anything else as it is."""
-    for path, (folder, _) in container.mounts.items():
+def _path_outside(value: str, places: Mapping[str, Path]) -> str:
+    """A path within the container as that of this machine which is there for it; anything else as it is."""
+    for path, folder in places.items():
         if f"{value}/".startswith(f"{path.rstrip('/')}/"):
             return str(folder / value[len(path.rstrip("/")) :].lstrip("/"))
     return value

@@ -42,6 +42,7 @@ pytestmark = pytest.mark.slow
 
 BROKEN_STAGE = Path(__file__).parent / "broken_stage"
 RESULTS, FAILURE = "env_HOLOSCAN_OUTPUT_PATH", "env_LUNG_NODULES_FAILURE_PATH"
+LARGEST_FILE = 12_000  # bytes: enough for the record of a failure, too few for the results
 STAGES = (
     "networks",
     "instances",
@@ -306,7 +307,7 @@ class TestInputs:
             (only_json, "series"),
             (no_axial_series, "series"),
             (missing_slice, "series"),
-            (damaged_file, "series"),
+            (damaged_file, "volume"),
         ],
         ids=["empty input", "only JSON", "no chest CT", "missing slice", "damaged file"],
     )
@@ -351,6 +352,17 @@ class TestFailures:
         container = site.plan(received)
         outcome, _ = site.run(container, kill_at="instances:")
         check(site, "killed at the timeout", Outcome(KILLED), outcome)
+        assert not list(container.outputs[RESULTS].iterdir())
+
+    def test_results_that_have_no_room_are_not_left_in_part(self, site: Site, received: Path) -> None:
+        container = site.plan(received)
+        if isinstance(site.runner, DockerRunner):
+            limit = {"Name": "fsize", "Soft": LARGEST_FILE, "Hard": LARGEST_FILE}
+            container = replace(container, host_config={"Ulimits": [limit]})
+        else:
+            container = replace(container, entrypoint=("prlimit", f"--fsize={LARGEST_FILE}", *container.entrypoint))
+        outcome, _ = site.run(container)
+        check(site, "no room for the results", Outcome(5, "results"), outcome)
         assert not list(container.outputs[RESULTS].iterdir())
 
     def test_an_output_that_cannot_be_written_is_told(self, site: Site, received: Path) -> None:
