@@ -43,9 +43,13 @@ open_networks(load_models(Path("/map/opt/holoscan/models")), RuntimeSettings(run
 ARG LEAVE_OUT=leave_out.txt
 RUN if [ -n "$LEAVE_OUT" ]; then \
         sed 's/ *#.*//; /^$/d' "/tmp/map/$LEAVE_OUT" > /tmp/leave_out.txt \
-        && grep '/$' /tmp/leave_out.txt | sed "s,^,$(echo /opt/venv/lib/python3.*/site-packages)/," | xargs -r rm -r \
-        && grep -v '/$' /tmp/leave_out.txt | xargs -r pip uninstall -q -y; \
+        && cd /opt/venv/lib/python3.*/site-packages \
+        && rm -r $(grep / /tmp/leave_out.txt) \
+        && pip uninstall --quiet --yes $(grep -v / /tmp/leave_out.txt); \
     fi
+# It must still start: better told here than by the first run.
+RUN cd /map/opt/holoscan/app && python3 -W ignore -c 'from app.holoscan import prepare_holoscan; \
+prepare_holoscan(); import app.application'
 # Compiled once for all users; a few files of other packages are templates that no Python reads.
 RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -s /map -p / /map/opt/holoscan/app \
     && { python3 -m compileall -qq -j 0 --invalidation-mode unchecked-hash /opt/venv/lib || true; }
