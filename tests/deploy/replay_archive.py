@@ -37,6 +37,13 @@ class Archive:
         """Set something by its REST interface."""
         self._open(path, json.dumps(body).encode())
 
+    def send(self, study_instance_uid: str, modality: str) -> int:
+        """Send a study to one of its modalities, and give the number of instances that failed."""
+        query = {"Level": "Study", "Query": {"StudyInstanceUID": study_instance_uid}}
+        (study,) = json.loads(self._open("/tools/find", json.dumps(query).encode(), "POST"))
+        answer = json.loads(self._open(f"/modalities/{modality}/store", study.encode(), "POST"))
+        return int(answer["FailedInstancesCount"])
+
     def instances_of(self, study_instance_uid: str) -> list[Dataset]:
         """Every instance of a study, read back as a file."""
         query = {"Level": "Instance", "Query": {"StudyInstanceUID": study_instance_uid}}

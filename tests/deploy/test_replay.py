@@ -36,7 +36,6 @@ from replay_task import (
 )
 
 from lung_nodules.gateway.workflow import Workflow
-from lung_nodules.stages.report_model import FailureReport
 
 pytestmark = pytest.mark.slow
 
@@ -132,7 +131,7 @@ def _recorded_stage(container: Container) -> str:
     text = path.read_text(encoding="utf-8")
     assert IDENTITY["PatientID"] not in text
     assert "ZEPPELIN" not in text
-    return FailureReport.model_validate_json(text).stage
+    return str(json.loads(text)["stage"])
 
 
 @pytest.fixture
@@ -185,6 +184,17 @@ class TestTheGateway:
             with Gateway(entity, source, storage, timeout_s).listen() as gateway:
                 store(few, entity["aeTitle"], source["aeTitle"], gateway.port, pause_s)
             assert [payload.num_instances for payload in gateway.payloads] == expected
+
+    def test_it_takes_a_study_that_the_archive_sends(
+        self, study: list[pydicom.Dataset], archive: Archive, tmp_path: Path
+    ) -> None:
+        entity, source = (json.loads((FOLDER / name).read_text()) for name in ("ae.json", "source.json"))
+        store(study, AE_TITLE, "MONAISCU", archive.dicom_port)
+        with Gateway(entity, source, tmp_path).listen() as gateway:
+            archive.put(f"/modalities/{entity['aeTitle']}", [entity["aeTitle"], "127.0.0.1", gateway.port])
+            assert archive.send(study[0].StudyInstanceUID, entity["aeTitle"]) == 0
+        (payload,) = gateway.payloads
+        assert payload.num_instances == sum(dataset.Modality == "CT" for dataset in study)
 
     @pytest.mark.parametrize(("called", "calling"), [("LUNG-NODULES", "STRANGER"), ("MONAI-DEPLOY", "ORTHANC")])
     def test_it_listens_to_whom_it_knows(
