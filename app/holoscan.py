@@ -6,14 +6,14 @@ import logging
 import os
 import resource
 
-from lung_nodules.cuda_library import load_cuda_runtime
+from lung_nodules.surroundings import prepare_imports
 
 STACK_BYTES = 32 * 1024 * 1024  # holoscan warns below
 
 
 def prepare_holoscan() -> None:
-    """Load the CUDA runtime, raise the stack limit, quiet holoscan's own log; call before the first import of it."""
-    load_cuda_runtime()
+    """See to what it needs, raise the stack limit, quiet holoscan's own log; call before the first import of it."""
+    prepare_imports()
     _raise_stack_limit()
     debugging = logging.getLogger("lung_nodules").isEnabledFor(logging.DEBUG)
     # At ERROR it would write the text of an operator's exception, which may hold what was read from the input.

@@ -15,12 +15,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import torch
 
 from lung_nodules.networks.opened import Networks, open_networks
@@ -29,6 +31,8 @@ from lung_nodules.settings import RuntimeSettings, Settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MIB = 2**20
+MOST_SLICES = 400  # of the phantom
+HEIGHT_MM = 300
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,29 @@ def main() -> None:
 
 
 def _write_phantom(folder: Path, num_slices: int) -> Path:
-    slices = ["--slices", str(num_slices), "--spacing-mm", f"{300 / num_slices:.3f}"]
+    """A chest of 300 mm in as many slices as asked for; each image is repeated where the phantom's most do not do."""
+    made = min(num_slices, MOST_SLICES)
+    slices = ["--slices", str(made), "--spacing-mm", f"{HEIGHT_MM / made:.4f}"]
     subprocess.run(
         [sys.executable, "-m", "lung_nodules", "phantom", folder, *slices], check=True, stdout=subprocess.DEVNULL
     )
-    return folder / "dicom"
+    return folder / "dicom" if made == num_slices else _repeat_slices(folder / "dicom", folder / "more", num_slices)
+
+
+def _repeat_slices(source: Path, target: Path, num_slices: int) -> Path:
+    datasets = [pydicom.dcmread(path) for path in source.rglob("*") if path.is_file()]
+    series, number = Counter(each.SeriesInstanceUID for each in datasets).most_common(1)[0]
+    axial = [each for each in datasets if each.SeriesInstanceUID == series]
+    axial.sort(key=lambda each: float(each.ImagePositionPatient[2]))
+    first_mm, target_mm = float(axial[0].ImagePositionPatient[2]), HEIGHT_MM / num_slices
+    target.mkdir()
+    for index in range(num_slices):
+        dataset = axial[index * number // num_slices]
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        dataset.InstanceNumber, dataset.SliceThickness = index + 1, f"{target_mm:.4f}"
+        dataset.ImagePositionPatient = [*dataset.ImagePositionPatient[:2], f"{first_mm + index * target_mm:.4f}"]
+        dataset.save_as(target / f"{index}.dcm")
+    return target
 
 
 def _run(study: Path, output: Path, models: Path) -> Use:

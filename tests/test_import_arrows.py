@@ -31,7 +31,7 @@ ROOMS = {
     "lung_nodules": "base",
     "lung_nodules.errors": "base",
     "lung_nodules.settings": "base",
-    "lung_nodules.cuda_library": "base",
+    "lung_nodules.surroundings": "base",
     "lung_nodules.progress": "base",
     "lung_nodules.timings": "base",
     "lung_nodules.guidelines": "guidelines",

@@ -1,5 +1,5 @@
 """What the networks are, how a model folder is loaded and on which runtime it runs."""
 
-from lung_nodules.cuda_library import load_cuda_runtime
+from lung_nodules.surroundings import prepare_imports
 
-load_cuda_runtime()  # before any of these modules imports MONAI
+prepare_imports()

@@ -70,7 +70,7 @@ def test_the_staged_application_runs_with_the_requirements_alone(
 def test_sdk_and_packager_leave_the_models_to_the_application(staged: StagedApplication) -> None:
     """To the SDK, folders with two files each are one model without a predictor; the application asks it for none."""
     code = f"""
-from lung_nodules.cuda_library import load_cuda_runtime
+from lung_nodules.surroundings import load_cuda_runtime
 load_cuda_runtime()
 from monai.deploy.core.models import ModelFactory
 model = ModelFactory.create({str(staged.models)!r})

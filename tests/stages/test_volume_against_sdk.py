@@ -16,8 +16,8 @@ import pydicom
 import pytest
 from ct_files import BEAD_LPS, CTSeries, bead_center_lps, expected_hu, read_volume, save, select, set_pixels
 
-from lung_nodules.cuda_library import load_cuda_runtime
 from lung_nodules.errors import InputRefusal
+from lung_nodules.surroundings import load_cuda_runtime
 
 pytestmark = pytest.mark.filterwarnings("ignore:The 'warn' (function|method) is deprecated:DeprecationWarning")
 
