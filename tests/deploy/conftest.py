@@ -43,9 +43,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> list[pydicom.Dataset]:
         nodules=(NoduleSpec(diameter_mm=24), NoduleSpec(diameter_mm=16)),
         num_slices=100,
         slice_spacing_mm=3.0,
-        rows=128,
-        columns=128,
-        pixel_spacing_mm=2.8,
+        rows=256,
+        columns=256,
+        pixel_spacing_mm=1.4,
     )
     return _read(write_phantom(tmp_path_factory.mktemp("study"), settings).dicom_folder)
 

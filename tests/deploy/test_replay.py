@@ -358,10 +358,13 @@ class TestFailures:
         outcome, _ = site.run(site.plan(received))
         check(site, "a good run after a failed one", succeeded("SEG", "SR"), outcome)
 
-    def test_a_run_that_is_killed_leaves_nothing(self, site: Site, received: Path) -> None:
+    @pytest.mark.parametrize(
+        ("line", "case"), [("instances:", "killed at the timeout"), ("report:", "killed while results are written")]
+    )
+    def test_a_run_that_is_killed_leaves_nothing(self, site: Site, received: Path, line: str, case: str) -> None:
         container = site.plan(received)
-        outcome, _ = site.run(container, kill_at="instances:")
-        check(site, "killed at the timeout", Outcome(KILLED), outcome)
+        outcome, _ = site.run(container, kill_at=line)
+        check(site, case, Outcome(KILLED), outcome)
         assert not list(container.outputs[RESULTS].iterdir())
 
     def test_results_that_have_no_room_are_not_left_in_part(self, site: Site, received: Path) -> None:
