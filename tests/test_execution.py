@@ -1,0 +1,62 @@
+"""What one run leaves when it cannot begin, and under a user whom nobody knows."""
+
+from __future__ import annotations
+
+import getpass
+import pwd
+from pathlib import Path
+
+import pytest
+
+from lung_nodules.errors import ExitCode
+from lung_nodules.execution import Order, Task, execute, name_the_user
+from lung_nodules.stages.report_model import FailureReport
+
+
+def never(task: Task) -> None:
+    raise AssertionError("the line must not begin")
+
+
+def record_in(folder: Path) -> FailureReport:
+    return FailureReport.model_validate_json((folder / "report.json").read_bytes())
+
+
+def test_an_order_that_cannot_begin_is_recorded_where_records_are_wanted(tmp_path: Path) -> None:
+    order = Order(tmp_path / "missing", tmp_path / "out", tmp_path / "models", failure_folder=tmp_path / "failure")
+    assert execute(order, never) is ExitCode.BAD_USAGE
+    record = record_in(tmp_path / "failure")
+    assert (record.status, record.code, record.stage) == ("refused", "input-not-found", "order")
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_models_are_recorded_and_earlier_results_stay(tmp_path: Path) -> None:
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    earlier = tmp_path / "out" / "report.json"
+    earlier.write_text('{"report_version": "1.0"}')
+    order = Order(tmp_path / "in", tmp_path / "out", tmp_path / "models", failure_folder=tmp_path / "failure")
+    assert execute(order, never) is ExitCode.BAD_MODEL
+    assert record_in(tmp_path / "failure").stage == "networks"
+    assert earlier.exists()
+
+
+def test_a_record_that_cannot_be_written_hides_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    order = Order(tmp_path / "missing", tmp_path / "out", tmp_path / "models", failure_folder=tmp_path / "file" / "x")
+    assert execute(order, never) is ExitCode.BAD_USAGE
+    said = capsys.readouterr().err
+    assert "There is no such input folder" in said
+    assert "The report of this failure could not be written." in said
+
+
+def test_a_user_without_a_name_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(KeyError):
+        getpass.getuser()
+    name_the_user()
+    assert getpass.getuser()
