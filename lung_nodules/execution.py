@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pwd
 import signal
 import sys
 import threading
@@ -74,7 +73,6 @@ def execute(order: Order, line: Line) -> ExitCode:
         report of every failure there, and none in the output folder.
     """
     set_up_logging(order.log_level)
-    name_the_user()
     watch = Stopwatch(choose_progress())
     try:
         _run(order, line, watch)
@@ -106,14 +104,6 @@ def end_on_signals() -> None:
         os._exit(128 + number)
 
     threading.Thread(target=wait, name="signals", daemon=True).start()
-
-
-def name_the_user() -> None:
-    """Give this process's user a name where the system knows none: MONAI asks for one when it is imported, or fails."""
-    try:
-        pwd.getpwuid(os.getuid())
-    except KeyError:
-        os.environ.setdefault("LOGNAME", str(os.getuid()))
 
 
 def say_refusal(refusal: Refusal) -> None:

@@ -1,15 +1,13 @@
-"""What one run leaves when it cannot begin, and under a user whom nobody knows."""
+"""What one run leaves when it cannot begin."""
 
 from __future__ import annotations
 
-import getpass
-import pwd
 from pathlib import Path
 
 import pytest
 
 from lung_nodules.errors import ExitCode
-from lung_nodules.execution import Order, Task, execute, name_the_user
+from lung_nodules.execution import Order, Task, execute
 from lung_nodules.stages.report_model import FailureReport
 
 
@@ -47,16 +45,3 @@ def test_a_record_that_cannot_be_written_hides_nothing(tmp_path: Path, capsys: p
     said = capsys.readouterr().err
     assert "There is no such input folder" in said
     assert "The report of this failure could not be written." in said
-
-
-def test_a_user_without_a_name_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(uid: int) -> None:
-        raise KeyError(uid)
-
-    monkeypatch.setattr(pwd, "getpwuid", unknown)
-    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(KeyError):
-        getpass.getuser()
-    name_the_user()
-    assert getpass.getuser()

@@ -33,6 +33,7 @@ make_base() {
 }
 
 engine_answers || start_engine
+command -v Orthanc >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends orthanc; }
 [ -n "${LUNG_NODULES_MAP_BASE:-}" ] || docker image inspect "$base" >/dev/null 2>&1 || make_base
 .venv/bin/lung-nodules package --base "$base" --tag "$LUNG_NODULES_MAP_IMAGE" --network host
 deploy/package.sh sizes "$LUNG_NODULES_MAP_IMAGE"
