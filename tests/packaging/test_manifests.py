@@ -21,8 +21,8 @@ SEMANTIC = r"\d+\.\d+\.\d+"
 DOCUMENT = yaml.safe_load((REPOSITORY / "app.yaml").read_text(encoding="utf-8"))
 
 
-def render(software: Software = CPU) -> tuple[dict[str, Any], dict[str, Any]]:
-    rendered = render_manifests(REPOSITORY / "app.yaml", REPOSITORY / "models", software)
+def render(software: Software = CPU, config: Path = REPOSITORY / "app.yaml") -> tuple[dict[str, Any], dict[str, Any]]:
+    rendered = render_manifests(config, REPOSITORY / "models", software)
     return rendered["app.json"], rendered["pkg.json"]
 
 
@@ -83,7 +83,7 @@ def test_manifests_are_written_as_json_in_utf8(tmp_path: Path) -> None:
 
 def test_the_packagers_manifests_say_the_same(context: Path) -> None:
     """But for what the specification has otherwise: `type`, `format`, absolute paths of folders, models as a list."""
-    app, package = render(CUDA)
+    app, package = render(CUDA, context / "app.config")
     theirs = json.loads((context / "map" / "app.json").read_text())
     assert set(app) == {*theirs, "type"}
     assert {key for key in theirs if theirs[key] != app[key]} == {"environment", "output", "workingDirectory"}

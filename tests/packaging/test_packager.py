@@ -36,6 +36,11 @@ def dockerfile(context: Path) -> str:
     return (context / "Dockerfile").read_text()
 
 
+def document(context: Path) -> Any:
+    """The app.yaml that was packaged."""
+    return yaml.safe_load((context / "app.config").read_text())
+
+
 def manifest(context: Path, name: str) -> Any:
     return json.loads((context / "map" / name).read_text())
 
@@ -44,8 +49,8 @@ def test_the_source_manifest_is_ours_and_names_the_base(dockerfile: str) -> None
     assert "FROM nvcr.io/nvidia/cuda:13.0.0-runtime-ubuntu24.04 AS base" in dockerfile
 
 
-def test_labels_carry_title_and_version(dockerfile: str) -> None:
-    application = yaml.safe_load((REPOSITORY / "app.yaml").read_text())["application"]
+def test_labels_carry_title_and_version(context: Path, dockerfile: str) -> None:
+    application = document(context)["application"]
     for label, value in {
         "org.opencontainers.image.title": application["title"],
         "org.opencontainers.image.version": application["version"],
@@ -57,7 +62,7 @@ def test_labels_carry_title_and_version(dockerfile: str) -> None:
 
 
 def test_formats_and_command_reach_the_application_manifest(context: Path) -> None:
-    application = yaml.safe_load((REPOSITORY / "app.yaml").read_text())["application"]
+    application = document(context)["application"]
     app = manifest(context, "app.json")
     assert app["input"] == {"path": "input/", "formats": application["input-formats"]}
     assert app["output"] == {"path": "output/", "formats": application["output-formats"]}
@@ -69,7 +74,7 @@ def test_formats_and_command_reach_the_application_manifest(context: Path) -> No
 
 def test_resources_and_models_reach_the_package_manifest(context: Path) -> None:
     package = manifest(context, "pkg.json")
-    assert package["resources"] == yaml.safe_load((REPOSITORY / "app.yaml").read_text())["resources"]
+    assert package["resources"] == document(context)["resources"]
     models = ("classification", "detection", "segmentation")
     assert package["models"] == {name: f"/opt/holoscan/models/{name}" for name in models}
     assert package["platformConfig"] == "dgpu"
@@ -77,7 +82,7 @@ def test_resources_and_models_reach_the_package_manifest(context: Path) -> None:
 
 def test_requirements_are_whole_lines(context: Path) -> None:
     """Trap 7: packages of `pip-packages`, and a file without a final line break, are glued together."""
-    assert (context / "pip" / "requirements.txt").read_text() == (REPOSITORY / "requirements.txt").read_text()
+    assert (context / "pip" / "requirements.txt").read_text() == (context / "app" / "requirements.txt").read_text()
 
 
 def test_holoscan_is_installed_with_our_pins_before_the_sdk_asks_for_any(dockerfile: str) -> None:
