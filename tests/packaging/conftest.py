@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dry_docker import FAKE_DOCKER
 from programs import REPOSITORY
 
 from lung_nodules.packaging.packager import package_with_monai_deploy
 from lung_nodules.packaging.staging import StagedApplication, stage_application
 from lung_nodules.phantom import PhantomSettings, write_phantom
 from lung_nodules.phantom.settings import NoduleSpec
-
-FAKE_DOCKER = Path(__file__).with_name("fake_docker")
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from dry_docker import PINS
 from programs import REPOSITORY
-from test_packager import PINS
 
 from lung_nodules.packaging.manifests import ENVIRONMENT, Software, render_manifests, write_manifests
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from programs import REPOSITORY
+from dry_docker import FAKE_DOCKER, PINS
 
 from lung_nodules import __version__
 from lung_nodules.packaging import tools
@@ -22,13 +22,6 @@ from lung_nodules.packaging.ordering import PackageOrder, make_package
 from lung_nodules.packaging.packager import package_with_monai_deploy
 from lung_nodules.packaging.staging import StagedApplication
 from lung_nodules.packaging.tools import PackagingRefusal
-
-FAKE_DOCKER = Path(__file__).with_name("fake_docker")
-PINS = dict(
-    line.split(";")[0].strip().split("==")
-    for line in (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    if "==" in line and not line.startswith("#")
-)
 
 
 @pytest.fixture(scope="module")
