@@ -6,7 +6,7 @@ from lung_nodules import __version__
 from lung_nodules.networks.opened import Networks
 from lung_nodules.networks.record import ModelRecord
 from lung_nodules.settings import Settings
-from lung_nodules.stages.identifiers import digest_settings
+from lung_nodules.stages.identifiers import digest_settings, digest_text
 from lung_nodules.stages.report import ModelIdentity, Provenance
 from lung_nodules.stages.series import Selection
 from lung_nodules.timings import Stopwatch, peak_memory_mib
@@ -21,6 +21,7 @@ def describe_run(selection: Selection, networks: Networks, settings: Settings, w
         runtime=networks.finder.identity.runtime,
         device=networks.finder.identity.device,
         settings_sha256=digest_settings(settings),
+        records_sha256=digest_text(network.record.model_dump_json() for network in opened),
         passed_over=selection.passed_over,
         seconds_by_stage=watch.seconds,
         peak_memory_mib=peak_memory_mib(),

@@ -34,6 +34,7 @@ def derive_result_uid(
     series_instance_uid: str,
     sop_instance_uids: Iterable[str],
     models_sha256: Iterable[str],
+    records_sha256: str,
     settings_sha256: str,
     software: str,
     runtime: str,
@@ -44,13 +45,14 @@ def derive_result_uid(
         series_instance_uid: Of the series that was read.
         sop_instance_uids: Of its instances, in any order.
         models_sha256: Of the weights, in any order.
+        records_sha256: Of the models' records, which hold thresholds and heads.
         settings_sha256: See `digest_settings`.
         software: Name and version.
         runtime: Name, version and precision; two runtimes round differently.
     """
     instances = digest_text(sorted(sop_instance_uids))
     models = digest_text(sorted(models_sha256))
-    return derive_uid("result", series_instance_uid, instances, models, settings_sha256, software, runtime)
+    return derive_uid("result", series_instance_uid, instances, models, records_sha256, settings_sha256, software, runtime)
 
 
 def digest_settings(settings: Settings) -> str:

@@ -76,6 +76,7 @@ class Provenance:
     runtime: str  # name, version and precision, for example "openvino 2026.4.0 bf16"
     device: str  # for example "cpu: 2 threads"
     settings_sha256: str  # see `identifiers.digest_settings`
+    records_sha256: str = ""  # of the models' records: thresholds, heads, preprocessing
     passed_over: tuple[PassedOver, ...] = ()
     seconds_by_stage: Mapping[str, float] = field(default_factory=dict)
     peak_memory_mib: float | None = None
@@ -183,6 +184,7 @@ def _result_uid(selection: Selection, provenance: Provenance) -> str:
         selection.series_instance_uid,
         (str(instance.header.SOPInstanceUID) for instance in selection.instances),
         (model.sha256 for model in provenance.models),
+        provenance.records_sha256,
         provenance.settings_sha256,
         f"{SOFTWARE_NAME} {provenance.software_version}",
         provenance.runtime,

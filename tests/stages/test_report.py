@@ -18,7 +18,7 @@ from lung_nodules.stages.report import ModelIdentity, build_failure_report
 from lung_nodules.stages.study import describe_study, viewer_numbers
 
 TEXT = st.text(max_size=30)
-INPUTS = st.tuples(TEXT, st.lists(TEXT, max_size=4), st.lists(TEXT, max_size=3), TEXT, TEXT, TEXT)
+INPUTS = st.tuples(TEXT, st.lists(TEXT, max_size=4), st.lists(TEXT, max_size=3), TEXT, TEXT, TEXT, TEXT)
 
 
 def test_the_study_is_as_suspicious_as_its_most_suspicious_finding():
@@ -120,6 +120,7 @@ def test_times_and_memory_change_nothing_but_the_run():
     "changed",
     [
         {"models": (*PROVENANCE.models[:2], ModelIdentity("x", "classification", "1.0", "f" * 64))},
+        {"records_sha256": "f" * 64},  # another threshold beside the same weights
         {"settings_sha256": digest_settings(Settings(outputs=("report_json",)))},
         {"runtime": "torch 2.13 fp32"},
         {"software_version": "0.2.0"},
