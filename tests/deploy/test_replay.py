@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -249,9 +250,8 @@ class TestResults:
     def test_compressed_pixels_arrive_as_they_were_sent(
         self, site: Site, study: list[pydicom.Dataset], tmp_path: Path
     ) -> None:
-        compressed = [pydicom.Dataset(dataset) for dataset in study if dataset.Modality == "CT"]
-        for dataset, original in zip(compressed, (one for one in study if one.Modality == "CT"), strict=True):
-            dataset.file_meta = pydicom.dataset.FileMetaDataset(original.file_meta)
+        compressed = [deepcopy(dataset) for dataset in study if dataset.Modality == "CT"]
+        for dataset in compressed:
             dataset.compress(RLELossless, generate_instance_uid=False)
         payload = receive(compressed, tmp_path / "gateway")
         (file_meta,) = {
