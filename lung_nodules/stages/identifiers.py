@@ -52,7 +52,9 @@ def derive_result_uid(
     """
     instances = digest_text(sorted(sop_instance_uids))
     models = digest_text(sorted(models_sha256))
-    return derive_uid("result", series_instance_uid, instances, models, records_sha256, settings_sha256, software, runtime)
+    return derive_uid(
+        "result", series_instance_uid, instances, models, records_sha256, settings_sha256, software, runtime
+    )
 
 
 def digest_settings(settings: Settings) -> str:
