@@ -248,8 +248,8 @@ class DockerRunner:
     def _ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("localhost", timeout=60)
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.sock.connect(self._socket)
         try:
+            connection.sock.connect(self._socket)
             headers = {"Content-Type": "application/json"} if body is not None else {}
             connection.request(method, f"/v1.41{path}", json.dumps(body) if body is not None else None, headers)
             response = connection.getresponse()
