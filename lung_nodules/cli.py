@@ -183,13 +183,16 @@ def _train_command(kind: Kind) -> Callable[..., None]:
             list[str] | None,
             typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the recipe, e.g. variant=standard."),
         ] = None,
+        initial: Annotated[
+            Path | None, typer.Option(metavar="FOLDER", help="A model folder that a U-Net starts from.")
+        ] = None,
         resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
         compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: slower start, faster steps.")] = False,
     ) -> None:
         from lung_nodules.progress import choose_progress
         from lung_nodules.training import recipes
 
-        workshop = recipes.Workshop(crops, scans, run, models_folder, resume)
+        workshop = recipes.Workshop(crops, scans, run, models_folder, resume, initial)
         given = [*(assignments or []), *([f"loop.steps={steps}"] if steps else []), f"loop.compiled={compiled}"]
         recipes.teach(kind, workshop, given, choose_progress())
 

@@ -61,6 +61,7 @@ class Workshop:
     run: Path  # for the checkpoint and the log
     models: Path  # the models folder; the others' models are read from it
     resume: bool = False
+    initial: Path | None = None  # a model folder whose weights a U-Net starts from
     commit: str = field(default_factory=git_commit)  # of the source tree as the run begins
 
 
@@ -79,7 +80,16 @@ def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progr
     """Train and publish the outliner."""
     crops, validation, test = _cohort(workshop)
     backgrounds = _backgrounds(workshop, settings.cube.spacing_mm)
-    run = train_outliner(crops, validation, backgrounds, settings, workshop.run, progress, resume=workshop.resume)
+    run = train_outliner(
+        crops,
+        validation,
+        backgrounds,
+        settings,
+        workshop.run,
+        progress,
+        initial=load_network(load_model(workshop.initial)) if workshop.initial else None,
+        resume=workshop.resume,
+    )
     network, judged = run.average.module, _well_read(test)
     threshold = choose_threshold(network, _well_read(validation), settings.cube, FULL_FLIPS // 2)
     dices = crop_dice(network, judged, settings.cube, threshold, FULL_FLIPS)
@@ -113,7 +123,7 @@ def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progr
 
 
 def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: Progress) -> ModelRecord:
-    """Train and publish the finder; it starts from the outliner in the models folder."""
+    """Train and publish the finder; it starts from the outliner in the models folder where nothing else is named."""
     crops, validation, test = _cohort(workshop)
     backgrounds = _backgrounds(workshop, settings.cube.spacing_mm)
     run = train_finder(
@@ -123,7 +133,7 @@ def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: P
         settings,
         workshop.run,
         progress,
-        initial=load_network(load_model(workshop.models / "segmentation")),
+        initial=load_network(load_model(workshop.initial or workshop.models / "segmentation")),
         resume=workshop.resume,
     )
     network, judged = run.average.module, _well_read(test)

@@ -74,11 +74,26 @@ def train_outliner(
     folder: Path,
     progress: Progress,
     *,
+    initial: nn.Module | None = None,
     resume: bool = False,
 ) -> Run:
-    """Train an outliner; `folder` gets the checkpoint and the log. Returns the finished run."""
+    """Train an outliner; `folder` gets the checkpoint and the log. Returns the finished run.
+
+    Args:
+        crops: Nodules that train.
+        validation: Nodules of other patients, for the log.
+        backgrounds: Scans that train.
+        settings: See `SegmentationTraining`.
+        folder: For the checkpoint and the log.
+        progress: Told of steps.
+        initial: A network of the same architecture to start from.
+        resume: Go on from the folder's checkpoint.
+    """
     torch.manual_seed(settings.loop.seed)
-    run = start_run(channels_last(build_unet(settings.variant, settings.channels)), settings.loop)
+    network = build_unet(settings.variant, settings.channels)
+    if initial is not None:
+        network.load_state_dict(initial.state_dict())
+    run = start_run(channels_last(network), settings.loop)
     if resume:
         run.resume(folder / "checkpoint.pt")
     judged = [crop for crop in validation if crop.num_masks >= 3 and crop.kind == "slices"]

@@ -15,6 +15,7 @@ from lung_nodules.cohorts.crops import read_crops
 from lung_nodules.cohorts.split import Split
 from lung_nodules.networks.opened import open_networks
 from lung_nodules.networks.record import load_models
+from lung_nodules.networks.unet import build_unet
 from lung_nodules.progress import SilentProgress
 from lung_nodules.settings import RuntimeSettings
 from lung_nodules.training.classification import ClassificationTraining
@@ -104,3 +105,14 @@ def test_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Pat
     assert torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["step"] == 2
     parts = train("parts", SilentProgress(), resume=True)
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_an_outliner_starts_from_the_network_that_is_given(tmp_path: Path) -> None:
+    write_tiny_crops(tmp_path / "crops")
+    crops = read_crops(tmp_path / "crops", [Split.TRAIN])
+    slow = OUTLINER.model_copy(update={"loop": LOOP.model_copy(update={"steps": 1, "learning_rate": 1e-9})})
+    initial = build_unet(OUTLINER.variant, CHANNELS)
+
+    run = train_outliner(crops, crops[:2], (), slow, tmp_path, SilentProgress(), initial=initial)
+    for ours, given in zip(run.network.parameters(), initial.parameters(), strict=True):
+        torch.testing.assert_close(ours, given, atol=1e-6, rtol=0)
