@@ -196,13 +196,13 @@ class ReportSettings(Section):
     """Words of the report."""
 
     suspicious_from_score: float = Field(
-        default=0.65, ge=0, le=1, description="Suspicion score from which a finding is called suspicious."
+        default=0.65, ge=0, le=1, description="Overall suspicion from which a finding is called suspicious."
     )
     indeterminate_from_score: float = Field(
         default=0.35,
         ge=0,
         le=1,
-        description="Suspicion score below which a finding is called unlikely; 0.5 is LIDC's middle, indeterminate.",
+        description="Overall suspicion below which a finding is called unlikely; 0.5 is LIDC's middle, indeterminate.",
     )
 
 

@@ -3,13 +3,19 @@
 A Vision Transformer reads a cube around each nodule. Its outputs are joined with the measurements by logistic
 regressions that stand in the model's record, because an image score that does not know the nodule's size loses to a
 ruler. The suspicion is that of LIDC's readers: how malignant four radiologists thought such a nodule looked. It is
-not a probability of cancer.
+not a probability of cancer, and it holds only if the thing is a nodule: its head learned from nodules alone. What is no
+nodule is not suspicious, so by the law of total probability a place that may be one is suspected of
+
+    P(nodule) x P(suspicious | nodule) + P(no nodule) x 0
+
+and findings are ordered by that.
 
 In: the CT and its measured nodules. Out: the findings above the operating point, the most suspicious first.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,10 +49,15 @@ class Finding:
     """A nodule as reported."""
 
     nodule: Nodule
-    finding_id: str  # "N1", "N2", ... by falling suspicion
+    finding_id: str  # "N1", "N2", ... by falling overall suspicion
     nodule_probability: float  # 0-1: a nodule, not a vessel or scar
-    suspicion_score: float  # 0-1: readers' suspicion of malignancy, never a probability of cancer
-    characteristics: dict[str, float]  # LIDC characteristic -> expected reader rating on LIDC's scale
+    suspicion_score: float  # 0-1: readers' suspicion of malignancy given that it is a nodule
+    characteristics: dict[str, float]  # LIDC characteristic in snake case -> expected reader rating on LIDC's scale
+
+    @property
+    def overall_suspicion(self) -> float:
+        """Readers' suspicion of malignancy, 0-1, weighed with the doubt whether it is a nodule."""
+        return self.nodule_probability * self.suspicion_score
 
 
 def classify_nodules(
@@ -74,7 +85,7 @@ def classify_nodules(
     kept = [finding for finding in judged if finding.nodule_probability >= point.threshold]
     kept.sort(key=lambda finding: (-finding.nodule_probability, finding.nodule.label))
     kept = kept[: limits.max_findings]
-    kept.sort(key=lambda finding: (-finding.suspicion_score, finding.nodule.label))
+    kept.sort(key=lambda finding: (-finding.overall_suspicion, finding.nodule.label))
     return tuple(
         Finding(
             finding.nodule, f"N{number}", finding.nodule_probability, finding.suspicion_score, finding.characteristics
@@ -119,6 +130,11 @@ def rating(name: str, logit: float) -> float:
     return float(low + (high - low) * expit(logit))
 
 
+def snake_case(lidc_name: str) -> str:
+    """LIDC's name of a characteristic as the report spells all names."""
+    return re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", lidc_name)
+
+
 def _judge(volume: Volume, nodule: Nodule, classifier: Network, num_flips: int) -> Finding:
     record = classifier.record
     read = read_cube(volume, nodule.center_ijk, classifier, num_flips)
@@ -129,5 +145,5 @@ def _judge(volume: Volume, nodule: Nodule, classifier: Network, num_flips: int) 
         finding_id="",
         nodule_probability=apply_head(record.heads["nodule"], inputs),
         suspicion_score=apply_head(record.heads["suspicion"], inputs),
-        characteristics={name: rating(name, logits[name]) for name in RATING_SCALES if name in logits},
+        characteristics={snake_case(name): rating(name, logits[name]) for name in RATING_SCALES if name in logits},
     )

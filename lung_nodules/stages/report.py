@@ -105,12 +105,12 @@ def build_report(
         settings: Of the run.
 
     Returns:
-        The report; its findings are ordered by falling suspicion.
+        The report; its findings are ordered by falling overall suspicion.
     """
     result_uid = _result_uid(selection, provenance)
     segmentation = _segmentation(result_uid, volume, findings, settings)
     slices = _describe_slices(volume)
-    ordered = sorted(findings, key=lambda finding: -finding.suspicion_score)
+    ordered = sorted(findings, key=lambda finding: -finding.overall_suspicion)
     reported = tuple(
         _describe_finding(finding, number, slices, result_uid, segmentation, settings.report)
         for number, finding in enumerate(ordered, start=1)
@@ -127,7 +127,7 @@ def build_report(
         protocol=describe_protocol(header, volume.geometry),
         classification_result=first.suspicion if first else "no nodule found",
         classification_finding_id=first.finding_id if first else None,
-        classification_confidence=first.suspicion_score if first else None,
+        classification_confidence=first.overall_suspicion if first else None,
         findings=reported,
         findings_cap=settings.classification.max_findings,
         segmentation=segmentation,
@@ -254,7 +254,8 @@ def _describe_finding(
         tracking_uid=tracking_uid,
         outline_label=nodule.label,
         segment=segment,
-        suspicion=_suspicion_word(finding.suspicion_score, settings),
+        suspicion=_suspicion_word(finding.overall_suspicion, settings),
+        overall_suspicion=finding.overall_suspicion,
         suspicion_score=finding.suspicion_score,
         nodule_probability=finding.nodule_probability,
         candidate_score=nodule.candidate_score,
@@ -288,10 +289,10 @@ def _refer_to_segment(segmentation: SegmentationReport | None, segment_number: i
     return SegmentReference(sop_instance_uid=segmentation.sop_instance_uid, segment_number=segment_number)
 
 
-def _suspicion_word(score: float, settings: ReportSettings) -> Suspicion:
-    if score >= settings.suspicious_from_score:
+def _suspicion_word(overall: float, settings: ReportSettings) -> Suspicion:
+    if overall >= settings.suspicious_from_score:
         return "suspicious"
-    return "indeterminate" if score >= settings.indeterminate_from_score else "unlikely"
+    return "indeterminate" if overall >= settings.indeterminate_from_score else "unlikely"
 
 
 def _count_candidates(outlines: Outlines, reported: Sequence[FindingReport]) -> CandidatesReport:

@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from lung_nodules.stages.quality import Outcome
 
-Version = Literal["1.2"]
-REPORT_VERSION: Final[Version] = "1.2"
+Version = Literal["1.3"]
+REPORT_VERSION: Final[Version] = "1.3"
 DISCLAIMER = (
     "Research use only. Not for clinical use: this software is not a medical device, and its results must not be used "
     "for diagnosis, treatment or any other decision about a patient."
@@ -153,15 +153,19 @@ class FindingReport(Part):
     segment: SegmentReference | None
     """Null where no DICOM SEG was asked for."""
     suspicion: Suspicion
-    """The suspicion score in a word."""
+    """The overall suspicion in a word."""
+    overall_suspicion: Share
+    """nodule_probability x suspicion_score: how suspicious this is, the doubt whether it is a nodule counted. By the law of
+    total probability, because what is no nodule is not suspicious. Findings are ordered by it."""
     suspicion_score: Share
-    """Readers' suspicion of malignancy as learned from LIDC's ratings. It is no diagnosis and no measure of disease."""
+    """Readers' suspicion of malignancy, given that this is a nodule, as learned from LIDC's ratings. It is no diagnosis
+    and no measure of disease."""
     nodule_probability: Share
     """That this is a nodule, not a vessel or a scar."""
     candidate_score: Share
     """Peak of the finder's output."""
     characteristics: dict[str, Rounded]
-    """Rating that a LIDC reader is expected to give, on LIDC's scale of each characteristic."""
+    """Rating that a LIDC reader is expected to give, on LIDC's scale of each characteristic; names in snake case."""
     density: Density
     solid_fraction: Share
     mean_hu: Rounded
@@ -273,14 +277,15 @@ class Report(Part):
     study: StudyReport
     protocol: ProtocolReport
     classification_result: Suspicion | Literal["no nodule found"]
-    """Of the study: its most suspicious finding in a word."""
+    """Of the study: the finding with the highest overall_suspicion, in a word."""
     classification_finding_id: str | None
     """Which finding that is; null where there is none."""
     classification_confidence: Share | None
-    """That finding's suspicion_score: how suspicious LIDC's readers would find it. It is no diagnosis, no measure of
-    disease and no certainty of the result. Null where no nodule was found."""
+    """That finding's overall_suspicion: how suspicious LIDC's readers would find it, times the probability that it is a
+    nodule at all. It is no diagnosis, no measure of disease and no certainty of the result. Null where no nodule was
+    found."""
     findings: tuple[FindingReport, ...]
-    """By falling suspicion; all at or above the operating point, unless there is a cap."""
+    """By falling overall_suspicion; all at or above the operating point, unless there is a cap."""
     findings_cap: int | None
     """At most so many findings are listed; null: no cap."""
     segmentation: SegmentationReport | None

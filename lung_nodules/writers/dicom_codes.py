@@ -43,7 +43,8 @@ VOLUME = Code("118565006", "SCT", "Volume")
 ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
 MEAN = Code("373098007", "SCT", "Mean")
 EQUIVALENT_DIAMETER = Code("EQ_SPHERE_DIAM", OWN_SCHEME, "Diameter of the sphere of equal volume")
-SUSPICION_SCORE = Code("SUSPICION_SCORE", OWN_SCHEME, "LIDC readers' suspicion of malignancy (0 to 1)")
+SUSPICION_SCORE = Code("SUSPICION_SCORE", OWN_SCHEME, "LIDC readers' suspicion of malignancy if a nodule (0 to 1)")
+OVERALL_SUSPICION = Code("OVERALL_SUSP", OWN_SCHEME, "LIDC readers' suspicion times probability of a nodule (0 to 1)")
 NODULE_PROBABILITY = Code("NODULE_PROB", OWN_SCHEME, "Probability of a nodule, not a vessel or scar")
 
 MILLIMETER = Code("mm", "UCUM", "mm")
@@ -66,7 +67,7 @@ DENSITIES = {
 
 _CHARACTERISTICS = {
     "subtlety": Code("C45992", "NCIt", "Subtlety score"),
-    "internalStructure": Code("200", LIDC_SCHEME, "Internal structure"),
+    "internal_structure": Code("200", LIDC_SCHEME, "Internal structure"),
     "calcification": Code("C3672", "NCIt", "Calcification"),
     "sphericity": Code("400", LIDC_SCHEME, "Sphericity"),
     "margin": Code("C25563", "NCIt", "Margin"),
@@ -74,7 +75,7 @@ _CHARACTERISTICS = {
     "spiculation": Code("C28749", "NCIt", "Spiculation"),
     "texture": Code("C41144", "NCIt", "Texture"),
 }
-_NOMINAL = {"internalStructure", "calcification"}
+_NOMINAL = {"internal_structure", "calcification"}
 
 
 def _of_five(number: int) -> Code:
@@ -89,7 +90,7 @@ _GRADES = {
         Code("104", LIDC_SCHEME, "4 out of 5 (Moderately obvious)"),
         Code("105", LIDC_SCHEME, "5 out of 5 (Obvious)"),
     ),
-    "internalStructure": (
+    "internal_structure": (
         Code("C12471", "NCIt", "Soft tissue"),
         Code("C25278", "NCIt", "Fluid"),
         Code("C12472", "NCIt", "Adipose tissue"),

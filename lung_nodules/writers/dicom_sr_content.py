@@ -226,6 +226,7 @@ def _measure_volume(finding: FindingReport) -> list[Measurement]:
         Measurement(coded.ATTENUATION, finding.mean_hu, coded.HOUNSFIELD, derivation=coded.MEAN),
         Measurement(coded.SUSPICION_SCORE, finding.suspicion_score, coded.NO_UNITS),
         Measurement(coded.NODULE_PROBABILITY, finding.nodule_probability, coded.NO_UNITS),
+        Measurement(coded.OVERALL_SUSPICION, finding.overall_suspicion, coded.NO_UNITS),
     ]
 
 
@@ -275,6 +276,6 @@ def _say_what_was_found(report: Report) -> str:
     found = {0: "No nodule found.", 1: "1 nodule found."}.get(count, f"{count} nodules found.")
     capped = "" if report.findings_cap is None else f" At most {report.findings_cap} are listed."
     return (
-        f"{found}{capped} Suspicion is what LIDC's readers would suspect, learned from their ratings; "
-        "it is no diagnosis and no measure of disease."
+        f"{found}{capped} Suspicion is what LIDC's readers would suspect, learned from their ratings, times the "
+        "probability that it is a nodule; it is no diagnosis and no measure of disease."
     )

@@ -100,13 +100,21 @@ class TestFindings:
     volume = steps_of([0.25, 0.5, 0.75])
     nodules = (nodule_at(9.5, 1, size=3.0), nodule_at(29.5, 2, size=-1.0), nodule_at(49.5, 3, size=1.0))
 
-    def test_they_come_by_falling_suspicion_and_are_numbered(self) -> None:
+    def test_they_come_by_falling_overall_suspicion_and_are_numbered(self) -> None:
         findings = classify(self.volume, self.nodules, CornerAndMean())
         assert [(finding.finding_id, finding.nodule.label) for finding in findings] == [("N1", 1), ("N2", 3), ("N3", 2)]
         assert [finding.suspicion_score for finding in findings] == pytest.approx([sigmoid(3), sigmoid(1), sigmoid(-1)])
+        assert findings[0].overall_suspicion == pytest.approx(sigmoid(1) * sigmoid(3), abs=1e-4)
         probabilities = {finding.nodule.label: finding.nodule_probability for finding in findings}
         expected = {1: sigmoid(1), 2: sigmoid(2), 3: sigmoid(3)}  # four times 0.25, 0.5, 0.75
         assert probabilities == pytest.approx(expected, abs=1e-4)
+
+    def test_what_is_hardly_a_nodule_comes_after_a_sure_one_however_suspicious_it_would_be(self) -> None:
+        vessel, nodule = nodule_at(9.5, 1, size=8.0), nodule_at(29.5, 2, size=1.0)
+        findings = classify(steps_of([0.0, 0.75]), [vessel, nodule], CornerAndMean())
+        assert [finding.nodule.label for finding in findings] == [2, 1]
+        assert findings[1].suspicion_score > 0.99 > findings[0].suspicion_score
+        assert findings[1].overall_suspicion == pytest.approx(0.5, abs=1e-3)  # of the vessel: 0.5 x 1
 
     def test_the_operating_point_keeps_what_reaches_it(self) -> None:
         findings = classify(self.volume, self.nodules, CornerAndMean(threshold=0.85))
@@ -136,6 +144,11 @@ class TestFindings:
     def test_characteristics_are_those_that_the_network_gives(self) -> None:
         (finding,) = classify(self.volume, self.nodules[1:2], CornerAndMean())
         assert finding.characteristics == pytest.approx({"texture": 1 + 4 * sigmoid(0.5)}, abs=1e-4)
+
+    def test_characteristics_are_named_in_snake_case(self) -> None:
+        classifier = CornerAndMean(outputs=["nodule", "internalStructure"])
+        (finding,) = classify(self.volume, self.nodules[1:2], classifier)
+        assert finding.characteristics == pytest.approx({"internal_structure": 1 + 3 * sigmoid(0.5)}, abs=1e-4)
 
 
 class TestTheCube:

@@ -21,20 +21,37 @@ TEXT = st.text(max_size=30)
 INPUTS = st.tuples(TEXT, st.lists(TEXT, max_size=4), st.lists(TEXT, max_size=3), TEXT, TEXT, TEXT, TEXT)
 
 
-def test_the_study_is_as_suspicious_as_its_most_suspicious_finding():
-    study = drawn_study(num_nodules=3)
-    first, second, third = study.findings
-    findings = (
-        replace(first, suspicion_score=0.1),
-        replace(second, suspicion_score=0.9),
-        replace(third, suspicion_score=0.5),
+def _judged(*probability_and_score):
+    """A report whose findings N1, N2, ... were given these probabilities and suspicion scores."""
+    study = drawn_study(num_nodules=len(probability_and_score))
+    findings = tuple(
+        replace(finding, nodule_probability=probability, suspicion_score=score)
+        for finding, (probability, score) in zip(study.findings, probability_and_score, strict=True)
     )
-    report = replace(study, findings=findings).report()
+    return replace(study, findings=findings).report()
+
+
+def test_the_study_is_as_suspicious_as_its_most_suspicious_finding():
+    report = _judged((1.0, 0.1), (1.0, 0.9), (1.0, 0.5))
     assert [finding.finding_id for finding in report.findings] == ["N2", "N3", "N1"]
     assert [finding.suspicion for finding in report.findings] == ["suspicious", "indeterminate", "unlikely"]
     assert report.classification_result == "suspicious"
     assert report.classification_finding_id == "N2"
     assert report.classification_confidence == 0.9
+
+
+def test_a_vessel_that_would_be_suspicious_as_a_nodule_does_not_lead_the_study():
+    report = _judged((0.38, 1.0), (0.9, 0.6))
+    assert [finding.finding_id for finding in report.findings] == ["N2", "N1"]
+    assert [finding.overall_suspicion for finding in report.findings] == [0.54, 0.38]
+    assert report.findings[1].suspicion_score == 1.0
+    assert (report.classification_result, report.classification_finding_id) == ("indeterminate", "N2")
+    assert report.classification_confidence == 0.54
+
+
+def test_a_study_of_nothing_but_vessels_is_not_suspicious():
+    report = _judged((0.36, 0.98))
+    assert (report.classification_result, report.classification_confidence) == ("indeterminate", 0.3528)
 
 
 def test_no_finding_is_said_and_no_segmentation_is_named():

@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.sr.coding import Code
 
-from lung_nodules.stages.classification import RATING_SCALES
+from lung_nodules.stages.classification import RATING_SCALES, snake_case
 from lung_nodules.writers import dicom_codes
 from lung_nodules.writers.dicom_codes import grade_characteristic
 
-NOMINAL = {"internalStructure", "calcification"}
+SCALES = {snake_case(name): scale for name, scale in RATING_SCALES.items()}
+NOMINAL = {"internal_structure", "calcification"}
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ NOMINAL = {"internalStructure", "calcification"}
         ("spiculation", 3.7, "C28749", "4 out of 5"),
         ("texture", 3.2, "C41144", "part-solid pulmonary nodule"),
         ("calcification", 5.8, "C3672", "Absent"),
-        ("internalStructure", 1.1, "200", "Soft tissue"),
+        ("internal_structure", 1.1, "200", "Soft tissue"),
     ],
 )
 def test_a_rating_becomes_the_nearest_grade_of_lidc(name, rating, concept, grade):
@@ -30,12 +31,12 @@ def test_a_rating_becomes_the_nearest_grade_of_lidc(name, rating, concept, grade
     assert (coded[0].value, coded[1].meaning) == (concept, grade)
 
 
-@pytest.mark.parametrize(("name", "rating"), [("calcification", 4.5), ("internalStructure", 2.0), ("malignancy", 3.0)])
+@pytest.mark.parametrize(("name", "rating"), [("calcification", 4.5), ("internal_structure", 2.0), ("malignancy", 3.0)])
 def test_what_no_answer_alone_explains_is_not_coded(name, rating):
     assert grade_characteristic(name, rating) is None
 
 
-@given(st.sampled_from(sorted(set(RATING_SCALES) - NOMINAL)), st.floats(1, 5), st.floats(1, 5))
+@given(st.sampled_from(sorted(SCALES.keys() - NOMINAL)), st.floats(1, 5), st.floats(1, 5))
 def test_grades_rise_with_the_rating(name, one, other):
     grades = [grade_characteristic(name, number)[1] for number in range(1, 6)]
     assert len(set(grades)) == 5
@@ -43,9 +44,9 @@ def test_grades_rise_with_the_rating(name, one, other):
     assert low <= high
 
 
-@given(st.sampled_from(sorted(RATING_SCALES)), st.floats(0, 1))
+@given(st.sampled_from(sorted(SCALES)), st.floats(0, 1))
 def test_every_rating_that_the_line_can_give_has_a_code_that_dicom_can_hold(name, share):
-    low, high = RATING_SCALES[name]
+    low, high = SCALES[name]
     coded = grade_characteristic(name, low + share * (high - low))
     assert coded is not None or name in NOMINAL
     for code in coded or ():

@@ -36,6 +36,7 @@ FROM_REPORT = {  # code of a measurement -> where the report has it, and its uni
     "112031": ("mean_hu", "[hnsf'U]"),
     "SUSPICION_SCORE": ("suspicion_score", "1"),
     "NODULE_PROB": ("nodule_probability", "1"),
+    "OVERALL_SUSP": ("overall_suspicion", "1"),
 }
 
 

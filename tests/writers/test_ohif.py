@@ -57,7 +57,7 @@ def test_the_labels_begin_with_the_axes_and_leave_nothing_out(written):
             f"Diameter {size.mean_diameter_mm:.2f} mm",
             f"Volume {size.volume_mm3:.2f} mm3",
         )
-        assert len(each.labels) == 8
+        assert len(each.labels) == 9
 
 
 def test_a_study_without_a_finding_loads_and_draws_nothing(tmp_path):
@@ -72,7 +72,7 @@ def test_without_a_seg_all_labels_are_there(tmp_path):
     study = drawn_study(num_nodules=1)
     (sr,) = write_dicom_sr(study.report(settings=Settings(outputs=("dicom_sr",))), study.volume, tmp_path)
     (drawn,) = load_structured_report(pydicom.dcmread(sr))
-    assert len(drawn.labels) == 8
+    assert len(drawn.labels) == 9
 
 
 def _no_library(document):
