@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from lung_nodules.cohorts.crops import NoduleCrop
+from lung_nodules.evaluation.overlap import dice
 from lung_nodules.networks.patches import PatchGrid, flips, scale_hu
 from lung_nodules.networks.record import Preprocessing
 from lung_nodules.networks.runtime import Batch
@@ -81,9 +82,3 @@ def crop_dice(
     """Dice of the outline against the consensus on each crop's own grid, the centre known to 2 mm an axis."""
     outlines = (nearest_outline(read_crop(read, crop, fed, num_flips), threshold, crop) for crop in crops)
     return [dice(outline, crop.consensus) for outline, crop in zip(outlines, crops, strict=True)]
-
-
-def dice(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
-    """Dice of two masks; 1 where both are empty."""
-    total = int(one.sum()) + int(other.sum())
-    return 2 * int((one & other).sum()) / total if total else 1.0

@@ -9,13 +9,16 @@ import numpy.typing as npt
 from torch import nn
 
 from lung_nodules.cohorts.crops import NoduleCrop
+from lung_nodules.evaluation.measured import read_cubes, read_logits
+from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.patches import PatchGrid
 from lung_nodules.networks.record import LinearHead
 from lung_nodules.stages.classification import apply_head, head_inputs
 from lung_nodules.training.backgrounds import Background, cut
-from lung_nodules.training.classification import OUTPUTS, ClassificationTraining, read_cubes, read_logits
+from lung_nodules.training.classification import OUTPUTS, ClassificationTraining
 from lung_nodules.training.detection import DetectionTraining, candidate_scores
 from lung_nodules.training.mistakes import CropMistake, Mistake
+from lung_nodules.training.segmentation import WINDOW_HU, fed_by
 
 LINE_FLIPS = 4  # as ClassificationSettings.num_flips
 KEPT_SHARES = {"sensitive": 0.99, "balanced": 0.95, "specific": 0.85}
@@ -28,7 +31,7 @@ def nodule_candidates(
     finder: nn.Module, classifier: nn.Module, crops: Sequence[NoduleCrop], settings: ClassificationTraining
 ) -> Candidates:
     """The crops' nodules; end slices repeated."""
-    logits = read_logits(classifier, crops, settings.cube, LINE_FLIPS)
+    logits = read_logits(reader(classifier), crops, fed_by(settings.cube), LINE_FLIPS)
     return _join(logits, candidate_scores(finder, crops, DetectionTraining(cube=settings.cube)))
 
 
@@ -41,7 +44,7 @@ def mistakes_in_scans(
     """The finder's mistakes in whole scans."""
     shape = (settings.cube.voxels,) * 3
     cubes = (cut(backgrounds[one.background].hu, np.array(one.center_ijk), shape) for one in mistakes)
-    return _join(read_cubes(classifier, cubes, LINE_FLIPS), [one.score for one in mistakes])
+    return _join(read_cubes(reader(classifier), cubes, WINDOW_HU, LINE_FLIPS), [one.score for one in mistakes])
 
 
 def mistakes_in_crops(
@@ -52,7 +55,7 @@ def mistakes_in_crops(
 ) -> Candidates:
     """The finder's mistakes beside the nodules of crops; end slices repeated."""
     cubes = (_cube_at(crops[one.crop], one.center_ijk, settings) for one in mistakes)
-    return _join(read_cubes(classifier, cubes, LINE_FLIPS), [one.score for one in mistakes])
+    return _join(read_cubes(reader(classifier), cubes, WINDOW_HU, LINE_FLIPS), [one.score for one in mistakes])
 
 
 def operating_points(

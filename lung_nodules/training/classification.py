@@ -7,48 +7,39 @@ beside their nodules, above all the places where the finder or the outliner was 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from pydantic import Field, model_validator
+from torch import nn
 from torch.utils.data import Dataset
 
 from lung_nodules.cohorts.crops import NoduleCrop
-from lung_nodules.networks.build import build_network
-from lung_nodules.networks.patches import flips, scale_hu
-from lung_nodules.networks.record import Architecture
-from lung_nodules.networks.vit import HybridViT
+from lung_nodules.evaluation.measured import MALIGNANCY_MIDDLE, read_logits
+from lung_nodules.evaluation.reading import reader
+from lung_nodules.networks.patches import scale_hu
 from lung_nodules.progress import Progress
 from lung_nodules.stages.classification import RATING_SCALES
 from lung_nodules.training.backgrounds import Background
+from lung_nodules.training.classifier_shape import OUTPUTS, ClassifierShape
 from lung_nodules.training.cubes import CubeSettings, Excerpt, draw_excerpt, with_worn_edges
-from lung_nodules.training.loop import Forward, LoopSettings, Loss, Run, TensorBatch, TrainingSettings, fit, start_run
+from lung_nodules.training.loop import LoopSettings, Loss, Run, TensorBatch, fit, start_run
 from lung_nodules.training.mistakes import CropMistake, MiningSettings, Mistake
-from lung_nodules.training.reading import judging_grid, reader
-from lung_nodules.training.segmentation import WINDOW_HU, channels_last, sampling_weights, usable_crops
+from lung_nodules.training.segmentation import WINDOW_HU, fed_by, sampling_weights, usable_crops
+from lung_nodules.training.soft_label_loss import soft_label_loss
 
 MALIGNANCY_SCALE = (1, 5)
-MALIGNANCY_MIDDLE = 3  # "indeterminate"
-OUTPUTS = ("nodule", "malignancy", *RATING_SCALES)
 _SCALES = {"malignancy": MALIGNANCY_SCALE, **RATING_SCALES}
 
 
-class ClassificationTraining(TrainingSettings):
+class ClassificationTraining(ClassifierShape):
     """Everything that decides a training run of the classifier."""
 
-    plain: bool = Field(default=False, description="A plain ViT on voxels instead of the hybrid on the encoder.")
-    channels: tuple[int, ...] = (16, 32, 64, 128)
-    token_voxels: int = Field(default=8, ge=2, description="Of the plain ViT.")
-    hidden_size: int = Field(default=128, ge=8)
-    num_layers: int = Field(default=4, ge=1)
-    num_heads: int = Field(default=4, ge=1)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
     cube: CubeSettings = CubeSettings(center_jitter_mm=3.0)
     loop: LoopSettings = LoopSettings(
         steps=1200, batch_size=16, learning_rate=1e-3, encoder_learning_rate_scale=0.3, weight_decay=0.05
@@ -62,6 +53,22 @@ class ClassificationTraining(TrainingSettings):
     worn_voxels: int = Field(default=10, ge=0, description="Greatest depth to which an edge in plane is repeated.")
     mining: MiningSettings = MiningSettings()
     characteristics_weight: float = Field(default=0.3, ge=0)
+    focal_gamma: float = Field(default=0.0, ge=0, le=5, description="Focal loss of nodule and malignancy; 0: none.")
+    balanced: bool = Field(default=False, description="Nodule and malignancy: both classes weigh the same in the loss.")
+    folds: int = Field(
+        default=0, ge=0, le=20, description="Classifiers by fold of the patients, for the suspicion head; 0: none."
+    )
+    fold_finder_steps: int = Field(
+        default=0,
+        ge=0,
+        description="Steps of a finder by fold whose mistakes on the others train nodule or not; 0: the one finder's.",
+    )
+
+    @model_validator(mode="after")
+    def _two_folds_or_none(self) -> Self:
+        if self.folds == 1 or (self.fold_finder_steps and not self.folds):
+            raise ValueError("folds are two or more, and finders by fold need them")
+        return self
 
 
 @dataclass(frozen=True)
@@ -125,26 +132,16 @@ def soft_targets(crop: NoduleCrop) -> npt.NDArray[np.float64]:
     return np.asarray(np.clip(np.array([1.0, *ratings]), 0, 1))
 
 
-def build_classifier(settings: ClassificationTraining) -> nn.Module:
-    """The network that the settings describe, with random weights."""
-    return build_network(architecture(settings))
-
-
-def architecture(settings: ClassificationTraining) -> Architecture:
-    """The network that the settings describe, as it stands in the record."""
-    own = {"token_voxels": settings.token_voxels} if settings.plain else {"channels": list(settings.channels)}
-    shared = {
-        "patch_voxels": settings.cube.voxels,
-        "hidden_size": settings.hidden_size,
-        "num_layers": settings.num_layers,
-        "num_heads": settings.num_heads,
-        "num_outputs": len(OUTPUTS),
-        "dropout": settings.dropout,
-    }
-    return Architecture(name="plain-vit" if settings.plain else "hybrid-vit", arguments=own | shared)
+def positive_shares(
+    crops: Sequence[NoduleCrop], weights: npt.NDArray[np.float64], negative_share: float
+) -> tuple[float, float]:
+    """How much of a batch is positive: nodules among cubes, and the mean malignancy target among nodules."""
+    malignancy = float(np.sum(weights * np.array([soft_targets(crop)[1] for crop in crops])))
+    return 1 - negative_share, malignancy
 
 
 def train_classifier(
+    network: nn.Module,
     crops: Sequence[NoduleCrop],
     validation: Sequence[NoduleCrop],
     backgrounds: Sequence[Background],
@@ -153,12 +150,12 @@ def train_classifier(
     folder: Path,
     progress: Progress,
     *,
-    outliner: nn.Module | None = None,
     resume: bool = False,
 ) -> Run:
     """Train a classifier; `folder` gets the checkpoint and the log. Returns the finished run.
 
     Args:
+        network: From cubes to the logits of OUTPUTS; see `classifier_start.py`.
         crops: Nodules that train.
         validation: Nodules of other patients, for the log.
         backgrounds: Scans that train.
@@ -166,21 +163,17 @@ def train_classifier(
         settings: See `ClassificationTraining`.
         folder: For the checkpoint and the log.
         progress: Told of each step.
-        outliner: The trained outliner whose encoder the hybrid starts from.
         resume: Go on from the folder's checkpoint.
     """
-    torch.manual_seed(settings.loop.seed)
-    network = build_classifier(settings)
-    if outliner is not None and isinstance(network, HybridViT):
-        network.encoder.load_unet(outliner)
-    run = start_run(channels_last(network), settings.loop)
+    run = start_run(network, settings.loop)
     if resume:
         run.resume(folder / "checkpoint.pt")
     judged = [crop for crop in validation if crop.num_readers >= 3 and crop.kind == "slices"]
+    examples = CandidateCubes(crops, backgrounds, negatives, settings)
     fit(
         run,
-        CandidateCubes(crops, backgrounds, negatives, settings),
-        soft_label_loss(settings.characteristics_weight),
+        examples,
+        _loss(examples),
         lambda average: {"malignancy_auc": _malignancy_auc(average, judged, settings)},
         settings.loop,
         folder,
@@ -189,37 +182,13 @@ def train_classifier(
     return run
 
 
-def soft_label_loss(characteristics_weight: float) -> Loss:
-    """Cross-entropy with soft labels: nodule, malignancy and, with a lower weight, the characteristics."""
-    weight = torch.tensor([1.0, 1.0] + [characteristics_weight] * len(RATING_SCALES))
-
-    def loss(network: Forward, batch: TensorBatch) -> Tensor:
-        logits = network(batch["image"].contiguous(memory_format=torch.channels_last_3d)).float()
-        entropy = nn.functional.binary_cross_entropy_with_logits(logits, batch["target"], reduction="none")
-        known = batch["known"]
-        per_output = (entropy * known).sum(dim=0) / known.sum(dim=0).clamp(min=1)
-        return (per_output * weight.to(per_output.device)).sum()
-
-    return loss
-
-
-def read_logits(
-    network: nn.Module, crops: Sequence[NoduleCrop], cube: CubeSettings, num_flips: int
-) -> npt.NDArray[np.float32]:
-    """The network's logits for each crop's nodule, (crops, outputs), averaged over flips; end slices repeated."""
-    cubes = (judging_grid(crop, cube, number).sample(crop.image) for number, crop in enumerate(crops))
-    return read_cubes(network, cubes, num_flips)
-
-
-def read_cubes(network: nn.Module, cubes: Iterable[npt.NDArray[Any]], num_flips: int) -> npt.NDArray[np.float32]:
-    """The network's logits for cubes in HU, (cubes, outputs), averaged over flips."""
-    read = reader(network)
-    rows = []
-    for cube in cubes:
-        image = scale_hu(cube, WINDOW_HU)
-        batch = np.stack([np.flip(image, axes) for axes in flips(num_flips)])[:, None]
-        rows.append(read(np.ascontiguousarray(batch)).mean(axis=0))
-    return np.array(rows, dtype=np.float32).reshape(len(rows), len(OUTPUTS))
+def _loss(examples: CandidateCubes) -> Loss:
+    """The loss that the settings describe for such examples."""
+    settings = examples.settings
+    negative_share = settings.negative_share if examples.backgrounds else 0.0
+    shares = positive_shares(examples.crops, examples.weights, negative_share) if settings.balanced else ()
+    weights = [1.0, 1.0] + [settings.characteristics_weight] * len(RATING_SCALES)
+    return soft_label_loss(weights, settings.focal_gamma, shares)
 
 
 def _malignancy_auc(network: nn.Module, crops: Sequence[NoduleCrop], settings: ClassificationTraining) -> float:
@@ -230,7 +199,7 @@ def _malignancy_auc(network: nn.Module, crops: Sequence[NoduleCrop], settings: C
     above = np.array([crop.ratings["malignancy"] > MALIGNANCY_MIDDLE for crop in decided])
     if above.all() or not above.any():
         return 0.5
-    logits = read_logits(network, decided, settings.cube, 1)[:, OUTPUTS.index("malignancy")]
+    logits = read_logits(reader(network), decided, fed_by(settings.cube), 1)[:, OUTPUTS.index("malignancy")]
     return float(roc_auc_score(above, logits))
 
 

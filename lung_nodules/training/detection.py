@@ -19,6 +19,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from lung_nodules.cohorts.crops import NoduleCrop
+from lung_nodules.evaluation.crops import judging_grid
+from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.patches import scale_hu
 from lung_nodules.networks.unet import Variant, build_unet
 from lung_nodules.progress import Progress
@@ -26,10 +28,10 @@ from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.cubes import CubeSettings, draw_background, draw_cube, with_slab
 from lung_nodules.training.loop import LoopSettings, Run, TensorBatch, TrainingSettings, fit, start_run
 from lung_nodules.training.mistakes import MiningSettings, Mistake, mine, smoothed
-from lung_nodules.training.reading import judging_grid, reader
 from lung_nodules.training.segmentation import (
     WINDOW_HU,
     channels_last,
+    fed_by,
     outline_loss,
     sampling_weights,
     to_batch,
@@ -167,7 +169,7 @@ def _read_crops(
 ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
     """For each crop the finder's probability in the judging cube, and where the nodule is."""
     read = reader(network)
-    for number, crop in enumerate(crops):
-        grid = judging_grid(crop, settings.cube, number)
+    for crop in crops:
+        grid = judging_grid(crop, fed_by(settings.cube))
         logits = read(scale_hu(grid.sample(crop.image), WINDOW_HU)[None, None])[0, 0]
         yield expit(logits), grid.sample(crop.consensus.astype(np.uint8)) >= 0.5

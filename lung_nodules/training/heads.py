@@ -7,66 +7,16 @@ to validation patients. Both steps are linear, so they are stored as one head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
-from lung_nodules.cohorts.crops import NoduleCrop
+from lung_nodules.evaluation.measured import Measured, decided
 from lung_nodules.networks.record import LinearHead
-from lung_nodules.networks.runtime import Batch
-from lung_nodules.stages.features import measure_features
-from lung_nodules.training.classification import MALIGNANCY_MIDDLE, OUTPUTS, read_logits
-from lung_nodules.training.cubes import CubeSettings
-from lung_nodules.training.segmentation import nearest_outline, read_crop
 
-MIN_READERS = 3
 NODULE_INPUTS = ("image.nodule", "candidate.logit")
 STRENGTH = 0.3  # inverse regularisation of the regression on measurements
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A crop with what the line would know of it."""
-
-    crop: NoduleCrop
-    inputs: Mapping[str, float]  # of the heads, but for the candidate's score
-
-    @property
-    def is_suspicious(self) -> bool:
-        """Whether the readers' mean malignancy is above the middle of the scale."""
-        return self.crop.ratings["malignancy"] > MALIGNANCY_MIDDLE
-
-
-def measure_crops(
-    crops: Sequence[NoduleCrop],
-    outliner: Callable[[Batch], Batch],
-    threshold: float,
-    classifier: nn.Module,
-    cube: CubeSettings,
-    num_flips: int,
-) -> list[Measured]:
-    """Outline, measure and read crops; a crop in which nothing is outlined is left out."""
-    logits = read_logits(classifier, crops, cube, num_flips)
-    measured = []
-    for number, (crop, row) in enumerate(zip(crops, logits, strict=True)):
-        mask = nearest_outline(read_crop(outliner, crop, number, cube, 1), threshold, crop)
-        if mask.any():
-            features = measure_features(crop.image, mask, crop.spacing_mm)
-            image = {f"image.{name}": float(value) for name, value in zip(OUTPUTS, row, strict=True)}
-            measured.append(Measured(crop, image | {f"feature.{name}": value for name, value in features.items()}))
-    return measured
-
-
-def decided(measured: Sequence[Measured]) -> list[Measured]:
-    """Nodules of three and more readers whose mean malignancy is not the middle of the scale."""
-    return [
-        one
-        for one in measured
-        if one.crop.num_readers >= MIN_READERS and one.crop.ratings["malignancy"] != MALIGNANCY_MIDDLE
-    ]
 
 
 def fit_suspicion(train: Sequence[Measured], validation: Sequence[Measured]) -> LinearHead:

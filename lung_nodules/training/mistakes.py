@@ -21,13 +21,13 @@ from scipy.special import expit
 from torch import nn
 
 from lung_nodules.cohorts.crops import NoduleCrop
+from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.patches import PatchGrid, scale_hu
 from lung_nodules.networks.runtime import Batch
 from lung_nodules.progress import Progress
 from lung_nodules.settings import DetectionSettings, Section
 from lung_nodules.stages.detection import find_probability
 from lung_nodules.training.backgrounds import Background
-from lung_nodules.training.reading import reader
 
 CROP_GRID_VOXELS = (48, 64, 64)  # slices, rows, columns
 

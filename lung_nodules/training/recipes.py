@@ -14,6 +14,9 @@ from torch import nn
 
 from lung_nodules.cohorts.crops import NoduleCrop, read_crops
 from lung_nodules.cohorts.split import Split
+from lung_nodules.evaluation.crops import crop_dice
+from lung_nodules.evaluation.measured import Measured, decided, measure_crops
+from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.build import load_network
 from lung_nodules.networks.record import Kind, LinearHead, Model, ModelRecord, Score, load_model
 from lung_nodules.progress import Progress
@@ -35,16 +38,15 @@ from lung_nodules.training.classification import (
     train_classifier,
 )
 from lung_nodules.training.detection import DetectionTraining, found_crops, train_finder
-from lung_nodules.training.heads import Measured, decided, fit_nodule, fit_suspicion, measure_crops
+from lung_nodules.training.heads import fit_nodule, fit_suspicion
 from lung_nodules.training.mistakes import mine, mine_crops
 from lung_nodules.training.publishing import git_commit, publish
-from lung_nodules.training.reading import reader
 from lung_nodules.training.scores import auc_gain_score, auc_score, mean_score
 from lung_nodules.training.segmentation import (
     WINDOW_HU,
     SegmentationTraining,
     choose_threshold,
-    crop_dice,
+    fed_by,
     train_outliner,
 )
 
@@ -91,8 +93,8 @@ def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progr
         resume=workshop.resume,
     )
     network, judged = run.average.module, _well_read(test)
-    threshold = choose_threshold(network, _well_read(validation), settings.cube, FULL_FLIPS // 2)
-    dices = crop_dice(network, judged, settings.cube, threshold, FULL_FLIPS)
+    threshold = choose_threshold(network, _well_read(validation), fed_by(settings.cube), FULL_FLIPS // 2)
+    dices = crop_dice(reader(network), judged, fed_by(settings.cube), threshold, FULL_FLIPS)
     score = mean_score(
         "dice, centre known to 2 mm",
         "test crops of >= 3 masks, native grid",
@@ -277,8 +279,9 @@ def _measure(
         [crop for crop in crops if crop.kind == "slices" and crop.num_readers >= 3],
         reader(load_network(outliner)),
         outliner.record.operating_point()[1].threshold,
-        classifier,
-        settings.cube,
+        reader(classifier),
+        OUTPUTS,
+        fed_by(settings.cube),
         LINE_FLIPS,
     )
 

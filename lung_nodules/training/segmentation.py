@@ -6,29 +6,27 @@ denominators (Milletari 2016, 10.1109/3DV.2016.79) plus weighted cross-entropy o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import cc3d
 import numpy as np
-import numpy.typing as npt
 import torch
 from monai.losses.dice import MaskedDiceLoss
 from pydantic import Field
-from scipy.special import expit
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from lung_nodules.cohorts.crops import NoduleCrop
-from lung_nodules.networks.patches import flips, scale_hu
-from lung_nodules.networks.runtime import Batch
+from lung_nodules.evaluation.crops import crop_dice, nearest_outline, read_crop
+from lung_nodules.evaluation.overlap import dice
+from lung_nodules.evaluation.reading import reader
+from lung_nodules.networks.patches import scale_hu
+from lung_nodules.networks.record import Preprocessing
 from lung_nodules.networks.unet import Variant, build_unet
 from lung_nodules.progress import Progress
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.cubes import Cube, CubeSettings, draw_cube
 from lung_nodules.training.loop import Forward, Loss, Run, TensorBatch, TrainingSettings, fit, start_run
-from lung_nodules.training.reading import judging_grid, reader
 
 WINDOW_HU = (-1000.0, 400.0)
 LOG_THRESHOLD = 0.4
@@ -96,12 +94,12 @@ def train_outliner(
     run = start_run(channels_last(network), settings.loop)
     if resume:
         run.resume(folder / "checkpoint.pt")
-    judged = [crop for crop in validation if crop.num_masks >= 3 and crop.kind == "slices"]
+    judged, fed = [crop for crop in validation if crop.num_masks >= 3 and crop.kind == "slices"], fed_by(settings.cube)
     fit(
         run,
         NoduleCubes(crops, backgrounds, settings),
         outline_loss(settings.cross_entropy_weight),
-        lambda network: {"dice": float(np.mean(crop_dice(network, judged, settings.cube, LOG_THRESHOLD)))},
+        lambda average: {"dice": float(np.mean(crop_dice(reader(average), judged, fed, LOG_THRESHOLD)))},
         settings.loop,
         folder,
         progress,
@@ -152,66 +150,16 @@ def outline_loss(cross_entropy_weight: float) -> Loss:
     return loss
 
 
-def crop_dice(
-    network: nn.Module, crops: Sequence[NoduleCrop], cube: CubeSettings, threshold: float, num_flips: int = 1
-) -> list[float]:
-    """Dice of the outline against the consensus on each crop's own grid, the centre known to 2 mm an axis."""
-    read = reader(network)
-    found = (read_crop(read, crop, number, cube, num_flips) for number, crop in enumerate(crops))
-    return [dice(nearest_outline(one, threshold, crop), crop.consensus) for one, crop in zip(found, crops, strict=True)]
+def fed_by(cube: CubeSettings) -> Preprocessing:
+    """What a network that learns from such cubes is fed."""
+    return Preprocessing(spacing_mm=cube.spacing_mm, window_hu=WINDOW_HU, patch_voxels=cube.voxels)
 
 
-def choose_threshold(network: nn.Module, crops: Sequence[NoduleCrop], cube: CubeSettings, num_flips: int) -> float:
+def choose_threshold(network: nn.Module, crops: Sequence[NoduleCrop], fed: Preprocessing, num_flips: int) -> float:
     """The threshold with the best mean Dice."""
     read = reader(network)
     scores = []
-    for number, crop in enumerate(crops):
-        one = read_crop(read, crop, number, cube, num_flips)
+    for crop in crops:
+        one = read_crop(read, crop, fed, num_flips)
         scores.append([dice(nearest_outline(one, threshold, crop), crop.consensus) for threshold in THRESHOLDS])
     return THRESHOLDS[int(np.mean(scores, axis=0).argmax())]
-
-
-@dataclass(frozen=True)
-class CropReading:
-    """What the outliner says about a crop."""
-
-    probability: npt.NDArray[np.float32]  # on the crop's own grid
-    center_ijk: npt.NDArray[np.float64]  # where the nodule was said to be
-
-
-def read_crop(
-    read: Callable[[Batch], Batch], crop: NoduleCrop, number: int, cube: CubeSettings, num_flips: int
-) -> CropReading:
-    """Read a crop as the line would a candidate.
-
-    Args:
-        read: The outliner.
-        crop: The nodule; beyond its end slices the end slice is repeated.
-        number: Seeds the error of the centre.
-        cube: Cube and spacing.
-        num_flips: Mirrored readings that are averaged.
-    """
-    grid = judging_grid(crop, cube, number)
-    image = scale_hu(grid.sample(crop.image), WINDOW_HU)
-    mirrored = [np.flip(read(np.flip(image, axes)[None, None].copy())[0, 0], axes) for axes in flips(num_flips)]
-    probability = np.mean([expit(logits) for logits in mirrored], axis=0)
-    first, second, third = (slice(0, size) for size in crop.image.shape)
-    center = grid.to_source((np.array(grid.shape) - 1) / 2)
-    return CropReading(grid.back(probability, (first, second, third)), center)
-
-
-def nearest_outline(reading: CropReading, threshold: float, crop: NoduleCrop) -> npt.NDArray[np.bool_]:
-    """The component above the threshold nearest to where the nodule was said to be; empty where there is none."""
-    inside = reading.probability >= threshold
-    components = cc3d.connected_components(inside, connectivity=18)
-    places = np.argwhere(components)
-    if not len(places):
-        return inside
-    nearest = np.linalg.norm((places - reading.center_ijk) * crop.spacing_mm, axis=1).argmin()
-    return np.asarray(components == components[tuple(places[int(nearest)])])
-
-
-def dice(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
-    """Dice of two masks; 1 where both are empty."""
-    total = int(one.sum()) + int(other.sum())
-    return 2 * int((one & other).sum()) / total if total else 1.0
