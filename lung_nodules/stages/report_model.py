@@ -155,8 +155,8 @@ class FindingReport(Part):
     suspicion: Suspicion
     """The overall suspicion in a word."""
     overall_suspicion: Share
-    """nodule_probability x suspicion_score: how suspicious this is, the doubt whether it is a nodule counted. By the law of
-    total probability, because what is no nodule is not suspicious. Findings are ordered by it."""
+    """nodule_probability x suspicion_score: how suspicious this is, the doubt whether it is a nodule counted. By the law
+    of total probability, because what is no nodule is not suspicious. Findings are ordered by it."""
     suspicion_score: Share
     """Readers' suspicion of malignancy, given that this is a nodule, as learned from LIDC's ratings. It is no diagnosis
     and no measure of disease."""
