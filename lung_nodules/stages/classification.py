@@ -107,6 +107,13 @@ def read_cube(
     return np.asarray(classifier(np.ascontiguousarray(batch)).mean(axis=0))
 
 
+def read_inputs(volume: Volume, nodule: Nodule, classifier: Network, num_flips: int) -> dict[str, float]:
+    """What the heads are given for a measured nodule: the network's reading of it, its features, the finder's score."""
+    read = read_cube(volume, nodule.center_ijk, classifier, num_flips)
+    logits = dict(zip(classifier.record.outputs, read.tolist(), strict=True))
+    return head_inputs(logits, nodule.features, nodule.candidate_score)
+
+
 def head_inputs(logits: Mapping[str, float], features: Mapping[str, float], candidate_score: float) -> dict[str, float]:
     """The named inputs of the heads: ``image.*`` logits, ``feature.*`` measurements and ``candidate.logit``."""
     score = float(np.clip(candidate_score, _SMALLEST, 1 - _SMALLEST))
@@ -137,13 +144,13 @@ def snake_case(lidc_name: str) -> str:
 
 def _judge(volume: Volume, nodule: Nodule, classifier: Network, num_flips: int) -> Finding:
     record = classifier.record
-    read = read_cube(volume, nodule.center_ijk, classifier, num_flips)
-    logits = dict(zip(record.outputs, read.tolist(), strict=True))
-    inputs = head_inputs(logits, nodule.features, nodule.candidate_score)
+    inputs = read_inputs(volume, nodule, classifier, num_flips)
     return Finding(
         nodule=nodule,
         finding_id="",
         nodule_probability=apply_head(record.heads["nodule"], inputs),
         suspicion_score=apply_head(record.heads["suspicion"], inputs),
-        characteristics={snake_case(name): rating(name, logits[name]) for name in RATING_SCALES if name in logits},
+        characteristics={
+            snake_case(name): rating(name, inputs[f"image.{name}"]) for name in RATING_SCALES if name in record.outputs
+        },
     )
