@@ -2,9 +2,10 @@
 
 They are written to a hidden *staging folder* on the same filesystem and renamed into place at the end. Where the output
 folder is missing or empty, that is one rename of the whole folder, which the kernel does in one piece. Where it holds
-other files already, or is a mount that cannot be renamed, the files move one by one, `report.json` last: results
-without their report are not complete. Results for a mount are staged in the folder for temporary files and carried over
-under names without an ending, because a gateway exports every ``.dcm`` that it finds after a run was killed. Such a run
+other files already, or is a mount that cannot be renamed, the files move one by one: first the DICOM objects, next to
+each other, because they refer to each other and a gateway exports those that it finds; `report.json` last, because
+results without their report are not complete. Results for a mount are staged in the folder for temporary files and
+carried over under names without an ending, for the same gateway, which looks also after a run was killed. Such a run
 leaves at most its staging folder, which the next run into the same output folder takes away.
 """
 
@@ -218,7 +219,7 @@ def _take_over_owner(staging: Path, output: Path) -> None:
 
 def _move_files(staging: Path, output: Path, replaces: Collection[str]) -> None:
     names = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if not path.is_dir())
-    names.sort(key=lambda name: name == LAST_NAME)
+    names.sort(key=lambda name: (name == LAST_NAME, not name.lower().endswith(".dcm")))  # stable: by name within each
     if _can_rename(staging, output):
         _rename_files([staging / name for name in names], names, output, replaces)
         return

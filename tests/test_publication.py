@@ -204,6 +204,25 @@ def test_a_move_that_fails_half_way_leaves_no_result(
             assert names_in(out) == {*NAMES, "notes.txt"}
 
 
+def test_dicom_objects_appear_next_to_each_other_and_the_report_last(
+    mount: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a gateway exports after a kill between two of these: the SR refers to the SEG."""
+    written, seen = ["another.json", "findings.png", "segmentation.dcm", "sent.txt", "structured_report.dcm"], []
+    replace = Path.replace
+
+    def note(self: Path, target: Path) -> Path:
+        seen.append(target.name)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", note)
+    with publish(mount) as folder:
+        for name in ("report.json", *written):
+            (folder / name).touch()
+    assert seen[:2] == ["segmentation.dcm", "structured_report.dcm"]
+    assert seen[2:] == ["another.json", "findings.png", "sent.txt", "report.json"]
+
+
 def test_a_run_that_is_killed_leaves_empty_or_complete_folders(tmp_path: Path) -> None:
     rng = random.Random(7)
     killed_under_way = 0
