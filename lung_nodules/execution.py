@@ -70,7 +70,8 @@ def execute(order: Order, line: Line) -> ExitCode:
         The exit code of the process. With `ExitCode.RESULTS_WRITTEN` the results lie in the output folder. Where a
         stage of the line could not go on, a report that names it lies there in their place. Where nothing was read
         yet, or nothing can be written, the output folder is as it was. An order with a `failure_folder` has the
-        report of every failure there, and none in the output folder.
+        report of every failure there, and none in the output folder; what an earlier run left in both is taken away
+        before the line begins, so that a run that is killed leaves nothing either.
     """
     set_up_logging(order.log_level)
     watch = Stopwatch(choose_progress())
@@ -127,14 +128,24 @@ def set_up_logging(log_level: str) -> None:
 
 def _run(order: Order, line: Line, watch: Stopwatch) -> None:
     task = _prepare(order, watch)
+    if order.failure_folder is not None:
+        _withdraw_earlier(task.output_folder, order.failure_folder)
     earlier = _identity(task.output_folder)
     line(task)
     if _identity(task.output_folder) in (None, earlier):
         raise RuntimeError("the line ended without results")
-    if order.failure_folder is not None:
-        from lung_nodules.results import remove_results
 
-        remove_results(order.failure_folder)
+
+def _withdraw_earlier(*folders: Path) -> None:
+    """Take away what an earlier run left, so that nobody takes it for this one's, should this one be killed.
+
+    That is for hosts that judge a run by its folders (those that give a failure folder); a person at a terminal keeps
+    the earlier results until there are new ones.
+    """
+    from lung_nodules.results import remove_results
+
+    for folder in folders:
+        remove_results(folder)
 
 
 def _stage_at_fault(watch: Stopwatch) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tiny_models import write_tiny_models
 
 from lung_nodules.errors import ExitCode
 from lung_nodules.execution import Order, Task, execute
@@ -45,3 +46,29 @@ def test_a_record_that_cannot_be_written_hides_nothing(tmp_path: Path, capsys: p
     said = capsys.readouterr().err
     assert "There is no such input folder" in said
     assert "The report of this failure could not be written." in said
+
+
+@pytest.mark.parametrize("has_failure_folder", [True, False])
+def test_earlier_results_go_before_the_line_begins_where_a_host_judges_by_folders(
+    tmp_path: Path, has_failure_folder: bool
+) -> None:
+    """A kill from there on leaves what the line sees, and a gateway would export it as this run's."""
+    folders = {name: tmp_path / name for name in ("in", "out", "failure")}
+    for folder in folders.values():
+        folder.mkdir()
+    for folder, names in (("out", ("report.json", "segmentation.dcm", "notes.dcm")), ("failure", ("report.json",))):
+        for name in names:
+            (folders[folder] / name).write_text('{"report_version": "1.0"}')
+    write_tiny_models(tmp_path / "models")
+    seen: list[set[str]] = []
+
+    def look_and_write(task: Task) -> None:
+        seen.extend({path.name for path in folders[name].iterdir()} for name in ("out", "failure"))
+        (task.output_folder / "new").write_text('{"report_version": "1.0"}')
+        (task.output_folder / "new").replace(task.output_folder / "report.json")
+
+    failure = folders["failure"] if has_failure_folder else None
+    order = Order(folders["in"], folders["out"], tmp_path / "models", failure_folder=failure)
+    assert execute(order, look_and_write) is ExitCode.RESULTS_WRITTEN
+    earlier = [{"report.json", "segmentation.dcm", "notes.dcm"}, {"report.json"}]
+    assert seen == ([{"notes.dcm"}, set()] if has_failure_folder else earlier)
