@@ -64,6 +64,8 @@ def _check_head(workflow: Workflow, known_origins: Collection[str] | None) -> It
 def _check_task(task: Task, gateway: Gateway) -> Iterator[Problem]:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", task.id):
         yield Problem("task-id-invalid", "A task's id consists of letters, digits, - and _.", task.id)
+    for name in task.unquoted_args:
+        yield Problem("argument-not-text", f"The argument {name} is no text: put it into quotation marks.", task.id)
     outputs = [artifact.name for artifact in task.artifacts.output]
     if len(set(outputs)) < len(outputs):
         yield Problem("output-twice", "Two outputs have the same name.", task.id)

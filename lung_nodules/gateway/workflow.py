@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lung_nodules.errors import InputRefusal, UsageRefusal
 
@@ -42,16 +42,31 @@ class Destination(_Part):
 
 
 class Task(_Part):
-    """One step of a workflow."""
+    """One step of a workflow.
+
+    Attributes:
+        unquoted_args: Names of the arguments that are numbers or truth values in the JSON; `args` has them as text.
+        timeout_minutes: Not above 0: not given.
+    """
 
     id: str = ""
     type: str = ""
     description: str = ""
     args: dict[str, str] = Field(default_factory=dict)
+    unquoted_args: tuple[str, ...] = ()
     artifacts: Artifacts = Artifacts()
     task_destinations: tuple[Destination, ...] = ()
     export_destinations: tuple[Destination, ...] = ()
     timeout_minutes: float = -1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_unquoted(cls, fields: Any) -> Any:
+        args = fields.get("args") if isinstance(fields, dict) else None
+        if not isinstance(args, dict):
+            return fields
+        unquoted = {name: json.dumps(value) for name, value in args.items() if isinstance(value, (int, float))}
+        return {**fields, "args": args | unquoted, "unquoted_args": tuple(unquoted)}
 
 
 class Gateway(_Part):

@@ -18,6 +18,7 @@ from lung_nodules.gateway.workflow import parse_workflow, read_workflow
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "gateway"
 DOCKER = json.loads((FOLDER / "workflow-docker.json").read_text(encoding="utf-8"))
 ARGO = json.loads((FOLDER / "workflow-argo.json").read_text(encoding="utf-8"))
+EXECUTION, FAILURE = "context.executions.lung-nodules", "env_LUNG_NODULES_FAILURE_PATH"
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -70,6 +71,8 @@ REGISTRATION: list[tuple[str, Change]] = [
     ("no-tasks", put("tasks", to=[])),
     ("task-id-invalid", put("tasks", 0, "id", to="lung nodules")),
     ("task-id-twice", put("tasks", 1, "id", to="lung-nodules")),
+    ("argument-not-text", put("tasks", 0, "args", "task_timeout_minutes", to=15)),
+    ("argument-not-text", put("tasks", 0, "args", "always_pull", to=True)),
     ("type-unknown", put("tasks", 0, "type", to="podman")),
     ("inputs-missing", put("tasks", 1, "artifacts", "input", to=[])),
     ("input-unnamed", put("tasks", 1, "artifacts", "input", 0, "name", to="")),
@@ -96,15 +99,31 @@ DISPATCH: list[tuple[str, Change]] = [
     ),
     ("docker-url-invalid", put("tasks", 0, "args", "server_url", to="docker")),
     ("docker-command-split", put("tasks", 0, "args", "entrypoint", to="/bin/bash,-c")),
+    ("docker-blank-at-comma", put("tasks", 0, "args", "entrypoint", to="/bin/bash, -c")),
+    ("docker-blank-at-comma", put("tasks", 0, "args", "command", to="-u, /opt/holoscan/app")),
+    ("docker-image-invalid", put("tasks", 0, "args", "container_image", to="lung-nodules map:0.1.0")),
+    ("docker-image-invalid", put("tasks", 0, "args", "container_image", to="lung-nodules-map:0.1.0 ")),
     ("docker-user-invalid", put("tasks", 0, "args", "user", to="1000 1000")),
     ("docker-timeout-invalid", put("tasks", 0, "args", "task_timeout_minutes", to="15 min")),
+    ("docker-timeouts-crossed", put("tasks", 0, "timeout_minutes", to=10)),
+    ("docker-timeouts-crossed", put("tasks", 0, "args", "task_timeout_minutes", to="60")),
     ("docker-artifact-without-path", drop("tasks", 0, "args", "env_LUNG_NODULES_FAILURE_PATH")),
     ("docker-path-relative", put("tasks", 0, "args", "env_HOLOSCAN_INPUT_PATH", to="input/")),
     ("docker-path-twice", put("tasks", 0, "args", "env_LUNG_NODULES_FAILURE_PATH", to="/var/holoscan/output")),
     ("docker-path-twice", put("tasks", 0, "args", "env_MONAI_WORKDIR", to="/var/holoscan/input/")),
     ("docker-failure-unseen", put("tasks", 0, "artifacts", "output", 0, "mandatory", to=False)),
+    ("failure-mandatory", put("tasks", 0, "artifacts", "output", 1, "mandatory", to=True)),
+    ("failure-mandatory", drop("tasks", 0, "artifacts", "output", 1, "mandatory")),
+    (
+        "export-of-optional-output",
+        put("tasks", 1, "artifacts", "input", 0, "value", to=f"{{{{ {EXECUTION}.artifacts.{FAILURE} }}}}"),
+    ),
     ("destination-unknown", put("tasks", 0, "task_destinations", to=[{"name": "export"}, {"name": "nowhere"}])),
     ("value-not-parsed", put("tasks", 0, "artifacts", "input", 0, "value", to="{{context.input.dicom}}")),
+    (
+        "value-not-parsed",
+        put("tasks", 1, "artifacts", "input", 0, "value", to=f"{{{{ {EXECUTION}.output_dir}}}}"),
+    ),
     ("value-unknown", put("tasks", 0, "artifacts", "input", 0, "value", to="{{ context.input.fhir }}")),
     (
         "value-of-no-task",
@@ -148,6 +167,47 @@ def test_every_problem_that_can_be_found_has_a_broken_workflow() -> None:
 def test_a_shell_takes_a_command_with_blanks() -> None:
     changed = copy.deepcopy(DOCKER)
     changed["tasks"][0]["args"] |= {"entrypoint": "/bin/bash,-c", "command": "python3 /opt/holoscan/app"}
+    assert check(changed) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "value"),
+    [
+        (0, "{{ context.input.dicom }}/1.2.3"),
+        (0, "{{ context.input.dicom}}"),
+        (1, f"{{{{ {EXECUTION}.output_dir }}}}/env_HOLOSCAN_OUTPUT_PATH"),
+    ],
+)
+def test_a_folder_may_follow_the_braces(task: int, value: str) -> None:
+    changed = copy.deepcopy(DOCKER)
+    changed["tasks"][task]["artifacts"]["input"][0]["value"] = value
+    assert check(changed) == []
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "debian",
+        "registry:5000/lung_nodules/map:0.1.0",
+        "ghcr.io/a/b--c@sha256:" + "0" * 64,
+        "127.0.0.1:5000/lung-nodules-map",
+    ],
+)
+def test_images_have_many_names(image: str) -> None:
+    changed = copy.deepcopy(DOCKER)
+    changed["tasks"][0]["args"]["container_image"] = image
+    assert check(changed) == []
+
+
+def test_an_argument_without_quotation_marks_is_read_as_its_text() -> None:
+    changed = copy.deepcopy(DOCKER)
+    changed["tasks"][0]["args"]["task_timeout_minutes"] = 0
+    assert check(changed) == ["argument-not-text", "docker-timeout-invalid"]
+
+
+def test_without_a_timeout_the_manager_s_own_counts() -> None:
+    changed = copy.deepcopy(DOCKER)
+    del changed["tasks"][0]["timeout_minutes"]
     assert check(changed) == []
 
 
