@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lung_nodules import __version__
+from lung_nodules.commands.cohort import cohort
 from lung_nodules.errors import Refusal
 from lung_nodules.execution import Line, Order, Task, end_on_signals, execute, say_refusal
 
@@ -168,6 +169,7 @@ train = typer.Typer(
     context_settings=HELP_OPTIONS,
 )
 app.add_typer(train, name="train")
+app.add_typer(cohort, name="cohort")
 
 
 def _train_command(kind: Kind) -> Callable[..., None]:
