@@ -29,6 +29,10 @@ class Progress(Protocol):
         """
         ...
 
+    def note(self, text: str) -> None:
+        """Say a word on how the stage under way goes, such as its rate; the latest word stands."""
+        ...
+
 
 class SilentProgress:
     """Reports nothing."""
@@ -37,6 +41,9 @@ class SilentProgress:
     def stage(self, name: str, total: int | None = None) -> Iterator[Advance]:
         """See `Progress.stage`."""
         yield lambda steps: None
+
+    def note(self, text: str) -> None:
+        """See `Progress.note`."""
 
 
 class LogProgress:
@@ -51,6 +58,7 @@ class LogProgress:
     def __init__(self, interval_s: float = 10.0) -> None:
         self._interval_s = interval_s
         self._under_way = ""
+        self._note = ""
 
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Advance]:
@@ -64,7 +72,11 @@ class LogProgress:
             yield self._counter(name, total)
             logger.info("%s: %.1f s", name, time.monotonic() - begun)
         finally:
-            self._under_way = ""
+            self._under_way = self._note = ""
+
+    def note(self, text: str) -> None:
+        """See `Progress.note`; it stands at the end of the lines."""
+        self._note = f", {text}"
 
     def _counter(self, name: str, total: int | None) -> Advance:
         done = 0
@@ -75,7 +87,7 @@ class LogProgress:
             done += steps
             if time.monotonic() - last_line >= self._interval_s:
                 last_line = time.monotonic()
-                logger.info("%s: %d of %s", name, done, "?" if total is None else total)
+                logger.info("%s: %d of %s%s", name, done, "?" if total is None else total, self._note)
 
         return advance
 
@@ -103,7 +115,7 @@ class RichProgress:
             return
         begun = time.monotonic()
         with _bars(self._console) as bars:
-            task = bars.add_task(name, total=total)
+            task = bars.add_task(name, total=total, note="")
             self._under_way = bars, task
             try:
                 yield lambda steps: bars.update(task, advance=steps)
@@ -111,13 +123,19 @@ class RichProgress:
                 self._under_way = None
         self._console.print(f"  {name:<16}{time.monotonic() - begun:7.1f} s", style="dim", highlight=False)
 
+    def note(self, text: str) -> None:
+        """See `Progress.note`; it stands beside the bar."""
+        if self._under_way:
+            bars, task = self._under_way
+            bars.update(task, note=text)
+
 
 def _bars(console: Console) -> Bars:
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
-    columns = (SpinnerColumn(), TextColumn("{task.description:<16}"), BarColumn(), TimeElapsedColumn())
-    return Bars(*columns, console=console, transient=True)
+    name, note = TextColumn("{task.description:<16}"), TextColumn("{task.fields[note]}", style="dim")
+    return Bars(SpinnerColumn(), name, BarColumn(), TimeElapsedColumn(), note, console=console, transient=True)
 
 
 def choose_progress() -> Progress:

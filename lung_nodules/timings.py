@@ -38,6 +38,10 @@ class Stopwatch:
         self._peak_mib[name] = peak_memory_mib()
         self._under_way = None
 
+    def note(self, text: str) -> None:
+        """See `Progress.note`."""
+        self._progress.note(text)
+
     @property
     def under_way(self) -> str:
         """The stage that has begun and not ended: after an exception, the one that raised it. Empty between stages."""

@@ -1,130 +1,60 @@
 """The one training loop. What is special to a network (examples, loss, validation) is handed in.
 
-A step is: draw a batch, forward under bf16 autocast, loss, stop if it is not finite, backward, clip, AdamW on a cosine
-schedule with warm-up, update the moving average of the weights. The moving average is what is validated and kept.
+A step is: draw a batch, forward under autocast, loss, stop if it is not finite, backward, clip, AdamW on a cosine
+schedule with warm-up, update the moving average of the weights. The moving average is what is validated and kept; at
+the end of a run the weights of the best validation are put back into it where a figure for that is named.
 
-Examples are drawn by their running number, so a run that resumes from a checkpoint sees what it would have seen.
+Examples are drawn by their running number, so a run that resumes from a checkpoint sees what it would have seen, and
+so that several ranks (`ranks.py`) share a step's examples and learn what one process would.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import reduce
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Self
 
+import numpy as np
 import torch
-import yaml
-from pydantic import Field, ValidationError
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.progress import Progress
-from lung_nodules.settings import Section
-from lung_nodules.training.cubes import CubeSettings
+from lung_nodules.training.diary import Diary
+from lung_nodules.training.options import LoopSettings, TrainingSettings
+from lung_nodules.training.precision import autocast
+from lung_nodules.training.ranks import Rank, RankFinished, agree, share_network, this_rank
+from lung_nodules.training.run import Run, start_run
+
+__all__ = [
+    "Forward",
+    "LoopSettings",
+    "Loss",
+    "NotFiniteError",
+    "Run",
+    "TensorBatch",
+    "TrainingSettings",
+    "Validate",
+    "fit",
+    "schedule",
+    "start_run",
+    "train_step",
+]
 
 TensorBatch = dict[str, Tensor]
 Forward = Callable[[Tensor], Tensor]
 Loss = Callable[[Forward, TensorBatch], Tensor]
 Validate = Callable[[nn.Module], dict[str, float]]
-
-
-class LoopSettings(Section):
-    """What every training run decides."""
-
-    steps: int = Field(6000, ge=1)
-    batch_size: int = Field(8, ge=1, le=512)
-    learning_rate: float = Field(3e-3, gt=0, le=1)
-    encoder_learning_rate_scale: float = Field(1.0, gt=0, le=1, description="For parameters named encoder.*")
-    weight_decay: float = Field(0.01, ge=0, le=1)
-    warmup_steps: int = Field(100, ge=0)
-    clip_norm: float = Field(1.0, gt=0)
-    ema_decay: float = Field(0.998, ge=0, lt=1)
-    seed: int = 0
-    checkpoint_minutes: float = Field(10.0, gt=0)
-    validate_every: int = Field(1000, ge=1, description="Steps between validations.")
-    num_workers: int = Field(1, ge=0, le=16)
-    compiled: bool = Field(
-        False, description="torch.compile the network: a minute of start-up, a quarter faster after."
-    )
-
-
-class TrainingSettings(Section):
-    """What the recipes have in common."""
-
-    cube: CubeSettings = CubeSettings()
-    loop: LoopSettings = LoopSettings()
-
-    def changed(self, assignments: Sequence[str]) -> Self:
-        """The same settings but for assignments such as ``loop.steps=100``, the values written as in YAML.
-
-        Raises:
-            UsageRefusal: ``bad-settings`` where a name is not known or a value is out of bounds.
-        """
-        document = self.model_dump()
-        try:
-            for assignment in assignments:
-                name, _, value = assignment.partition("=")
-                *sections, last = name.split(".")
-                place = reduce(lambda part, section: part[section], sections, document)
-                place[last] = yaml.safe_load(value)
-            return self.model_validate(document)
-        except (KeyError, TypeError, yaml.YAMLError, ValidationError) as error:
-            raise UsageRefusal("bad-settings", f"The training settings cannot be used: {error}.") from error
+PACE_STEPS = 50  # over which the shown loss and rate are averaged
 
 
 class NotFiniteError(RuntimeError):
     """The loss was not a finite number; the weights were not updated."""
-
-
-@dataclass
-class Run:
-    """State of a run: all that a checkpoint holds."""
-
-    network: nn.Module
-    average: AveragedModel
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    seconds: float = 0.0
-
-    def save(self, path: Path) -> None:
-        """Write the checkpoint, whole or not at all."""
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "seconds": self.seconds,
-        }
-        temporary = path.with_suffix(".partial")
-        torch.save(state, temporary)
-        temporary.replace(path)
-
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint."""
-        state = torch.load(path, weights_only=True, map_location="cpu")
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = state["step"], state["seconds"]
-
-
-def start_run(network: nn.Module, settings: LoopSettings) -> Run:
-    """Make the optimiser and the moving average of a network."""
-    encoder = [p for name, p in network.named_parameters() if name.startswith("encoder.")]
-    rest = [p for name, p in network.named_parameters() if not name.startswith("encoder.")]
-    groups: list[dict[str, Any]] = [{"params": rest, "scale": 1.0}]
-    if encoder:
-        groups.append({"params": encoder, "scale": settings.encoder_learning_rate_scale})
-    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    average = AveragedModel(network, multi_avg_fn=_moving_average(settings), use_buffers=True)
-    return Run(network, average, optimizer)
 
 
 def fit(
@@ -140,52 +70,60 @@ def fit(
     """Train until `until_step` (by default to the end), validate on the way, and leave a checkpoint.
 
     Args:
-        run: Where the run stands; changed in place.
+        run: Where the run stands; changed in place. When the run is over its average holds the weights to keep.
         examples: Draws the example of a running number; ``examples[n]`` is always the same.
         loss: From the network and a batch to the mean loss.
-        validate: From the averaged network to named figures.
+        validate: From the averaged network to named figures; higher is better for the one that chooses the weights.
         settings: See `LoopSettings`; the learning rate is scheduled over ``settings.steps``.
-        folder: Gets `checkpoint.pt` and `log.jsonl`.
-        progress: Told of each step.
+        folder: Gets `checkpoint.pt`, `log.jsonl` and `tensorboard/`.
+        progress: Told of each step, its loss and the rate.
         until_step: Stop here, for a run in rounds.
 
     Raises:
         NotFiniteError: When the loss is not a finite number.
+        UsageRefusal: ``bad-settings`` where a batch cannot be shared, or no such figure is known.
+        RankFinished: The run is over, on every rank but the first.
     """
     end = settings.steps if until_step is None else min(until_step, settings.steps)
-    device = next(run.network.parameters()).device
-    forward: Forward = torch.compile(run.network) if settings.compiled else run.network
-    started, saved = time.monotonic() - run.seconds, time.monotonic()
-    losses: list[float] = []
-    with progress.stage("training", end - run.step) as advance:
-        for batch in _batches(examples, run.step, end, settings):
-            losses.append(train_step(run, forward, {k: v.to(device) for k, v in batch.items()}, loss, settings))
+    rank, checkpoint = this_rank(), folder / "checkpoint.pt"
+    batches = _batches(examples, range(run.step, end if not run.is_over(settings) else run.step), rank, settings)
+    forward = _forward(run.network, settings)
+    started, saved, losses, pace = time.monotonic() - run.seconds, time.monotonic(), list[float](), _Pace()
+    with Diary(folder if rank.is_first else None, run.step) as diary, progress.stage("training", len(batches)) as done:
+        for batch in batches:
+            losses.append(train_step(run, forward, {k: v.to(run.device) for k, v in batch.items()}, loss, settings))
             run.step, run.seconds = run.step + 1, time.monotonic() - started
-            advance(1)
+            progress.note(pace.after(losses[-1]))
+            if run.step % settings.log_every == 0:
+                diary.add_step(run.step, {"loss": losses[-1], "learning_rate": _rate(run), **pace.figures})
+            done(1)
             if run.step % settings.validate_every == 0 or run.step == end:
-                _log(folder, run, losses, validate(run.average.module))
+                _validate(run, validate, losses, settings, diary)
                 losses = []
-            if time.monotonic() - saved > settings.checkpoint_minutes * 60 or run.step == end:
-                run.save(folder / "checkpoint.pt")
+            is_last = run.step == end or run.is_over(settings)
+            if rank.is_first and (is_last or time.monotonic() - saved > settings.checkpoint_minutes * 60):
+                run.save(checkpoint)
                 saved = time.monotonic()
+            if is_last:
+                break
+    if run.is_over(settings):
+        _finish(run)
 
 
 def train_step(run: Run, forward: Forward, batch: TensorBatch, loss: Loss, settings: LoopSettings) -> float:
-    """One update of the weights; the value of the loss before it."""
+    """One update of the weights; the value of the loss before it, on this rank's share."""
     run.network.train()
+    torch.manual_seed(_seed_of(run.step, this_rank(), settings))
     for group in run.optimizer.param_groups:
         group["lr"] = settings.learning_rate * group["scale"] * schedule(run.step, settings)
-    device_type = next(iter(batch.values())).device.type
-    with torch.autocast(device_type, dtype=torch.bfloat16):
-        value = loss(forward, batch)
-    if not torch.isfinite(value):
-        raise NotFiniteError(f"the loss is {value.item()} at step {run.step}")
     run.optimizer.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    value = _backward(run, forward, batch, loss, settings)
+    run.scaler.unscale_(run.optimizer)
     nn.utils.clip_grad_norm_(run.network.parameters(), settings.clip_norm)
-    run.optimizer.step()
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
     run.average.update_parameters(run.network)
-    return float(value.detach())
+    return value
 
 
 def schedule(step: int, settings: LoopSettings) -> float:
@@ -196,29 +134,91 @@ def schedule(step: int, settings: LoopSettings) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
-def _moving_average(settings: LoopSettings) -> Any:
-    return get_ema_multi_avg_fn(settings.ema_decay)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+def _backward(run: Run, forward: Forward, batch: TensorBatch, loss: Loss, settings: LoopSettings) -> float:
+    """Gradients of the mean loss over the batch's parts; batch normalisation sees one part at a time."""
+    total = 0.0
+    for number in range(settings.accumulate):
+        part = {name: tensor.chunk(settings.accumulate)[number] for name, tensor in batch.items()}
+        with _averaged_if(forward, is_last=number + 1 == settings.accumulate):
+            with autocast(run.dtype, run.device):
+                value = loss(forward, part) / settings.accumulate
+            if not torch.isfinite(value):
+                raise NotFiniteError(f"the loss is {value.item()} at step {run.step}")
+            run.scaler.scale(value).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        total += float(value.detach())
+    return total
 
 
-def _batches(examples: Dataset[TensorBatch], start: int, end: int, settings: LoopSettings) -> Iterator[TensorBatch]:
-    numbers = range(start * settings.batch_size, end * settings.batch_size)
-    return iter(
-        DataLoader(
-            examples,
-            batch_size=settings.batch_size,
-            sampler=numbers,
-            num_workers=settings.num_workers,
-            prefetch_factor=4 if settings.num_workers else None,
-        )
+def _averaged_if(forward: Forward, *, is_last: bool) -> AbstractContextManager[None]:
+    """Ranks average their gradients once a step, with its last part."""
+    if is_last or not isinstance(forward, DistributedDataParallel):
+        return nullcontext()
+    return forward.no_sync()
+
+
+def _forward(network: nn.Module, settings: LoopSettings) -> Forward:
+    shared = share_network(network)
+    compiled: Forward = torch.compile(shared) if settings.compiled else shared
+    return compiled
+
+
+def _validate(run: Run, validate: Validate, losses: list[float], settings: LoopSettings, diary: Diary) -> None:
+    """Judge the averaged weights, on the first rank; the others wait, and learn how long nothing was better."""
+    if this_rank().is_first:
+        figures = validate(run.average.module)
+        diary.add_validation(run.step, run.seconds, sum(losses) / max(len(losses), 1), figures)
+        run.note_validation(figures, settings)
+    run.best.stale = agree(run.best.stale)
+
+
+def _finish(run: Run) -> None:
+    """End a run that is over: the first rank goes on with the best weights."""
+    if agree(this_rank().number) != this_rank().number:
+        raise RankFinished
+    run.take_best()
+
+
+def _seed_of(step: int, rank: Rank, settings: LoopSettings) -> int:
+    """Of what a step draws beside its examples, such as dropout: another for each step and rank."""
+    return int(np.random.SeedSequence([settings.seed, step, rank.number]).generate_state(1)[0])
+
+
+def _rate(run: Run) -> float:
+    return float(run.optimizer.param_groups[0]["lr"])
+
+
+def _batches(
+    examples: Dataset[TensorBatch], steps: range, rank: Rank, settings: LoopSettings
+) -> DataLoader[TensorBatch]:
+    """This rank's share of the batches of some steps: of the numbers of each step an equal, contiguous part."""
+    whole, parts = settings.batch_size, rank.count * settings.accumulate
+    if whole % parts:
+        raise UsageRefusal("bad-settings", f"A batch of {whole} cannot be shared by {parts} ranks and parts.")
+    share = whole // rank.count
+    first = rank.number * share
+    return DataLoader(
+        examples,
+        batch_size=share,
+        sampler=[step * whole + number for step in steps for number in range(first, first + share)],
+        num_workers=settings.num_workers,
+        prefetch_factor=4 if settings.num_workers else None,
     )
 
 
-def _log(folder: Path, run: Run, losses: list[float], figures: dict[str, float]) -> None:
-    line = {
-        "step": run.step,
-        "minutes": round(run.seconds / 60, 2),
-        "loss": sum(losses) / max(len(losses), 1),
-        **figures,
-    }
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-        log.write(json.dumps({key: round(value, 5) for key, value in line.items()}) + "\n")
+class _Pace:
+    """The loss and the rate of the last steps, for whoever watches."""
+
+    def __init__(self) -> None:
+        self._losses: deque[float] = deque(maxlen=PACE_STEPS)
+        self._ends: deque[float] = deque([time.monotonic()], maxlen=PACE_STEPS + 1)
+
+    def after(self, loss: float) -> str:
+        """Count a step, and say how it goes."""
+        self._losses.append(loss)
+        self._ends.append(time.monotonic())
+        return f"loss {sum(self._losses) / len(self._losses):.3f}, {self.figures['steps_per_second']:.2f} steps/s"
+
+    @property
+    def figures(self) -> dict[str, float]:
+        seconds = max(self._ends[-1] - self._ends[0], 1e-9)
+        return {"steps_per_second": (len(self._ends) - 1) / seconds}

@@ -87,6 +87,9 @@ class InterruptingProgress:
 
         yield advance
 
+    def note(self, text: str) -> None:
+        pass
+
 
 def test_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
     write_tiny_crops(tmp_path / "crops")
