@@ -42,6 +42,7 @@ class ReferenceScan:
     mask: Path | None  # consensus label map, NIfTI
     nodules: tuple[ReferenceNodule, ...]
     small_nodules_lps: tuple[Point, ...]  # marks for nodules below 3 mm
+    non_nodules_lps: tuple[Point, ...] = ()  # marks of 3 mm and more for what is no nodule
 
 
 def read_reference_scans(folder: Path) -> tuple[ReferenceScan, ...]:
@@ -77,6 +78,7 @@ def _scan(folder: Path, patient_id: str, entry: dict[str, Any]) -> ReferenceScan
         mask=mask,
         nodules=tuple(_nodule(nodule) for nodule in entry["nodules"]),
         small_nodules_lps=tuple(_point(mark["lps_mm"]) for mark in entry.get("nodules_below_3mm", [])),
+        non_nodules_lps=tuple(_point(mark["lps_mm"]) for mark in entry.get("non_nodules", [])),
     )
 
 
