@@ -7,8 +7,8 @@ order of the crops nor the others among them change it. Beyond the crop's end sl
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import cc3d
 import numpy as np
@@ -17,11 +17,22 @@ from scipy.special import expit
 
 from lung_nodules.cohorts.crops import NoduleCrop
 from lung_nodules.evaluation.overlap import dice
+from lung_nodules.networks.opened import Networks
 from lung_nodules.networks.patches import PatchGrid, flips, scale_hu
 from lung_nodules.networks.record import Preprocessing
 from lung_nodules.networks.runtime import Batch
+from lung_nodules.settings import Settings
+from lung_nodules.stages.classification import apply_head, read_inputs
+from lung_nodules.stages.detection import Candidate
+from lung_nodules.stages.lungs import Lungs
+from lung_nodules.stages.nodules import Nodule, measure_nodules
+from lung_nodules.stages.segmentation import Outlines
+from lung_nodules.stages.volume import Geometry, Volume
+from lung_nodules.timings import Stopwatch
 
 CENTER_ERROR_MM = 2.0
+UNKNOWN_SCORE = 0.5  # of the finder, which does not run on a crop; the suspicion does not use it
+UNOUTLINED_SUSPICION = 0.0  # the line reports no finding where it outlines nothing
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,40 @@ class CropReading:
 
     probability: npt.NDArray[np.float32]  # on the crop's own grid
     center_ijk: npt.NDArray[np.float64]  # where the nodule was said to be
+
+
+@dataclass(frozen=True)
+class JudgedCrop:
+    """A crop, what the line outlines on it, and what it makes of that."""
+
+    crop: NoduleCrop = field(repr=False)
+    outline: npt.NDArray[np.bool_] = field(repr=False)  # on the crop's own grid; empty where nothing was outlined
+    inputs: Mapping[str, float]  # of the classifier's heads; none where nothing was outlined
+    suspicion: float  # 0-1: readers' suspicion of malignancy, given that it is a nodule
+
+
+def judge_crop(crop: NoduleCrop, networks: Networks, settings: Settings, watch: Stopwatch) -> JudgedCrop:
+    """Outline, measure and rate a crop's nodule with the line's own stages.
+
+    Args:
+        crop: The nodule; beyond its end slices the end slice is repeated.
+        networks: The line's.
+        settings: `Settings.segmentation` and `Settings.classification` say how many mirrored readings are averaged.
+        watch: Takes the time of each stage.
+    """
+    outliner, classifier = networks.outliner, networks.classifier
+    with watch.stage("segmentation"):
+        reading = read_crop(outliner, crop, outliner.record.preprocessing, settings.segmentation.num_flips)
+        outline = nearest_outline(reading, outliner.record.operating_point()[1].threshold, crop)
+    if not outline.any():
+        return JudgedCrop(crop, outline, {}, UNOUTLINED_SUSPICION)
+    volume = _as_volume(crop)
+    with watch.stage("nodules"):
+        nodule = _measure(volume, outline, settings)
+    with watch.stage("classification"):
+        inputs = read_inputs(volume, nodule, classifier, settings.classification.num_flips)
+        suspicion = apply_head(classifier.record.heads["suspicion"], inputs)
+    return JudgedCrop(crop, outline, inputs, suspicion)
 
 
 def judging_grid(crop: NoduleCrop, fed: Preprocessing, seed: int = 0) -> PatchGrid:
@@ -82,3 +127,18 @@ def crop_dice(
     """Dice of the outline against the consensus on each crop's own grid, the centre known to 2 mm an axis."""
     outlines = (nearest_outline(read_crop(read, crop, fed, num_flips), threshold, crop) for crop in crops)
     return [dice(outline, crop.consensus) for outline, crop in zip(outlines, crops, strict=True)]
+
+
+def _as_volume(crop: NoduleCrop) -> Volume:
+    """The crop as a CT of its own; its slices run upward, its rows to the back, its columns to the left."""
+    shape = (crop.image.shape[0], crop.image.shape[1], crop.image.shape[2])
+    upward, backward, leftward = (0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)
+    return Volume(crop.image, Geometry((0.0, 0.0, 0.0), crop.spacing_mm, (upward, backward, leftward), shape))
+
+
+def _measure(volume: Volume, outline: npt.NDArray[np.bool_], settings: Settings) -> Nodule:
+    """What the line measures of an outline; on which side of which lung is not known of a crop."""
+    nowhere = np.zeros(outline.shape, dtype=np.uint8)
+    lungs = Lungs(nowhere, 0.0, 0.0, (slice(0), slice(0), slice(0)))
+    candidate = Candidate((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), UNKNOWN_SCORE, 0.0, (0.0, 0.0, 0.0))
+    return measure_nodules(volume, lungs, Outlines(outline.astype(np.uint16), (candidate,), 0, 0), settings)[0]
