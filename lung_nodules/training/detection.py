@@ -125,7 +125,7 @@ def train_finder(
     network = build_unet(settings.variant, settings.channels)
     if initial is not None:
         network.load_state_dict(initial.state_dict())
-    run = start_run(channels_last(network), settings.loop)
+    run = start_run(channels_last(network), settings)
     mistakes: list[Mistake] = []
     if resume:
         run.resume(folder / "checkpoint.pt")

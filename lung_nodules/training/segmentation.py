@@ -26,7 +26,8 @@ from lung_nodules.networks.unet import Variant, build_unet
 from lung_nodules.progress import Progress
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.cubes import Cube, CubeSettings, draw_cube
-from lung_nodules.training.loop import Forward, Loss, Run, TensorBatch, TrainingSettings, fit, start_run
+from lung_nodules.training.loop import Forward, LoopSettings, Loss, Run, TensorBatch, TrainingSettings, fit, start_run
+from lung_nodules.training.ranks import mean_over_ranks
 
 WINDOW_HU = (-1000.0, 400.0)
 LOG_THRESHOLD = 0.4
@@ -39,6 +40,7 @@ class SegmentationTraining(TrainingSettings):
 
     variant: Variant = "residual"
     channels: tuple[int, ...] = (16, 32, 64, 128)
+    loop: LoopSettings = LoopSettings(best_figure="dice")
     weight_by_readers: tuple[float, float, float] = Field(
         (0.2, 0.5, 1.0), description="Sampling weight of nodules outlined by one, two, three or more readers."
     )
@@ -91,7 +93,7 @@ def train_outliner(
     network = build_unet(settings.variant, settings.channels)
     if initial is not None:
         network.load_state_dict(initial.state_dict())
-    run = start_run(channels_last(network), settings.loop)
+    run = start_run(channels_last(network), settings)
     if resume:
         run.resume(folder / "checkpoint.pt")
     judged, fed = [crop for crop in validation if crop.num_masks >= 3 and crop.kind == "slices"], fed_by(settings.cube)
@@ -145,7 +147,7 @@ def outline_loss(cross_entropy_weight: float) -> Loss:
         target, known = batch["target"], batch["known"]
         dice: Tensor = _DICE(logits, target, known)
         entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, weight=known, reduction="sum")
-        return dice + cross_entropy_weight * entropy / known.sum().clamp(min=1)
+        return dice + cross_entropy_weight * entropy / mean_over_ranks(known.sum()).clamp(min=1)
 
     return loss
 
