@@ -10,7 +10,7 @@ from lung_nodules.networks.opened import Networks
 from lung_nodules.provenance import describe_run
 from lung_nodules.results import write_results
 from lung_nodules.settings import Settings
-from lung_nodules.stages.classification import classify_nodules
+from lung_nodules.stages.classification import Finding, classify_nodules
 from lung_nodules.stages.detection import detect_candidates
 from lung_nodules.stages.instances import read_instances
 from lung_nodules.stages.lungs import Lungs, segment_lungs
@@ -57,6 +57,17 @@ def analyse(input_folder: Path, networks: Networks, settings: Settings, watch: S
         lungs = segment_lungs(volume, settings)
     with watch.stage("quality"):
         quality = check_quality(selection, volume, lungs, settings)
+    outlines, findings = find_nodules(volume, lungs, networks, settings, watch)
+    with watch.stage("report"):
+        provenance = describe_run(selection, networks, settings, watch)
+        report = build_report(selection, quality, volume, lungs, outlines, findings, provenance, settings)
+    return Analysis(report, volume, lungs, outlines)
+
+
+def find_nodules(
+    volume: Volume, lungs: Lungs, networks: Networks, settings: Settings, watch: Stopwatch
+) -> tuple[Outlines, tuple[Finding, ...]]:
+    """The middle of the line, from a CT and its lungs to outlined, measured and rated findings."""
     with watch.stage("detection"):
         candidates = detect_candidates(volume, lungs, networks.finder, settings, watch)
     with watch.stage("segmentation"):
@@ -65,10 +76,7 @@ def analyse(input_folder: Path, networks: Networks, settings: Settings, watch: S
         nodules = measure_nodules(volume, lungs, outlines, settings)
     with watch.stage("classification"):
         findings = classify_nodules(volume, nodules, networks.classifier, settings, watch)
-    with watch.stage("report"):
-        provenance = describe_run(selection, networks, settings, watch)
-        report = build_report(selection, quality, volume, lungs, outlines, findings, provenance, settings)
-    return Analysis(report, volume, lungs, outlines)
+    return outlines, findings
 
 
 def run(task: Task) -> None:
