@@ -186,7 +186,15 @@ def _train_command(kind: Kind) -> Callable[..., None]:
             typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the recipe, e.g. variant=standard."),
         ] = None,
         initial: Annotated[
-            Path | None, typer.Option(metavar="FOLDER", help="A model folder that a U-Net starts from.")
+            Path | None,
+            typer.Option(
+                metavar="FOLDER",
+                help="What training starts from: a model folder or, for the classifier, a pre-trained encoder.",
+            ),
+        ] = None,
+        pretrained: Annotated[
+            str | None,
+            typer.Option(metavar="ID_OR_FOLDER", help="Classifier with encoder=imagenet: hub id or folder of the ViT."),
         ] = None,
         resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
         compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: slower start, faster steps.")] = False,
@@ -194,7 +202,7 @@ def _train_command(kind: Kind) -> Callable[..., None]:
         from lung_nodules.progress import choose_progress
         from lung_nodules.training import recipes
 
-        workshop = recipes.Workshop(crops, scans, run, models_folder, resume, initial)
+        workshop = recipes.Workshop(crops, scans, run, models_folder, resume, initial, pretrained)
         given = [*(assignments or []), *([f"loop.steps={steps}"] if steps else []), f"loop.compiled={compiled}"]
         recipes.teach(kind, workshop, given, choose_progress())
 
@@ -204,6 +212,31 @@ def _train_command(kind: Kind) -> Callable[..., None]:
 train.command("segmentation", help="The outliner.")(_train_command("segmentation"))
 train.command("detection", help="The finder; starts from the outliner.")(_train_command("detection"))
 train.command("classification", help="The Vision Transformer; needs the other two.")(_train_command("classification"))
+
+
+@train.command("pretraining")
+def train_pretraining(
+    crops: Annotated[Path, typer.Option(metavar="FOLDER", help="Nodule crops: nodules.csv and its .npz files.")],
+    scans: Annotated[Path, typer.Option(metavar="FOLDER", help="Whole scans of patients who train.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the encoder is put.")],
+    run: Annotated[Path, typer.Option(metavar="FOLDER", help="Checkpoint and log.")] = Path("runs/pretraining"),
+    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the recipe, e.g. encoder=plain."),
+    ] = None,
+    initial: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="An outliner whose encoder the hybrid starts from.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
+) -> None:
+    """The Vision Transformer's encoder, from hidden voxels and without labels, for `classification --initial`."""
+    from lung_nodules.progress import choose_progress
+    from lung_nodules.training import recipes
+
+    workshop = recipes.Workshop(crops, scans, run, output, resume, initial)
+    given = [*(assignments or []), *([f"loop.steps={steps}"] if steps else [])]
+    recipes.teach_pretraining(workshop, given, choose_progress())
 
 
 @app.command()

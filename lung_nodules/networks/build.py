@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from lung_nodules.errors import ModelRefusal
+from lung_nodules.networks.imagenet import PlanesViT
 from lung_nodules.networks.record import Architecture, Model, tensors_of
 from lung_nodules.networks.unet import build_unet
 from lung_nodules.networks.vit import HybridViT, PlainViT
@@ -24,6 +25,8 @@ def build_network(architecture: Architecture) -> nn.Module:
                 return HybridViT(**architecture.arguments)
             case "plain-vit":
                 return PlainViT(**architecture.arguments)
+            case "imagenet-vit":
+                return PlanesViT(**architecture.arguments)
     except (TypeError, ValueError) as error:
         raise ModelRefusal(
             "model-unsupported", f"This version cannot build {architecture.name} with the record's arguments."

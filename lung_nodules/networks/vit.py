@@ -68,7 +68,8 @@ class HybridViT(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        side = patch_voxels // 2 ** (len(channels) - 1)
+        self.token_voxels = 2 ** (len(channels) - 1)
+        side = patch_voxels // self.token_voxels
         self.encoder = ConvolutionalEncoder(channels)
         self.project = nn.Linear(channels[-1], hidden_size)
         self.class_token = nn.Parameter(torch.zeros(1, 1, hidden_size))
@@ -79,15 +80,20 @@ class HybridViT(nn.Module):
             for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(hidden_size)
-        self.head = nn.Linear(hidden_size, num_outputs)
+        self.head: nn.Module = nn.Linear(hidden_size, num_outputs)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """From cubes (N, 1, D, H, W) to logits (N, num_outputs)."""
+    def tokens(self, image: Tensor) -> Tensor:
+        """From cubes (N, 1, D, H, W) to the last block's tokens (N, 1 + tokens, hidden_size), class token first."""
         tokens = self.project(self.encoder(image).flatten(2).transpose(1, 2)) + self.position
         tokens = torch.cat([self.class_token.expand_as(tokens[:, :1]), tokens], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
-        logits: Tensor = self.head(self.norm(tokens[:, 0]))
+        normal: Tensor = self.norm(tokens)
+        return normal
+
+    def forward(self, image: Tensor) -> Tensor:
+        """From cubes (N, 1, D, H, W) to logits (N, num_outputs)."""
+        logits: Tensor = self.head(self.tokens(image)[:, 0])
         return logits
 
 

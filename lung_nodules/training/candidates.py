@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +12,15 @@ from lung_nodules.cohorts.crops import NoduleCrop
 from lung_nodules.evaluation.measured import read_cubes, read_logits
 from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.patches import PatchGrid
-from lung_nodules.networks.record import LinearHead
-from lung_nodules.stages.classification import apply_head, head_inputs
+from lung_nodules.stages.classification import head_inputs
 from lung_nodules.training.backgrounds import Background, cut
-from lung_nodules.training.classification import OUTPUTS, ClassificationTraining
+from lung_nodules.training.classification import ClassificationTraining
+from lung_nodules.training.classifier_shape import OUTPUTS
 from lung_nodules.training.detection import DetectionTraining, candidate_scores
 from lung_nodules.training.mistakes import CropMistake, Mistake
 from lung_nodules.training.segmentation import WINDOW_HU, fed_by
 
 LINE_FLIPS = 4  # as ClassificationSettings.num_flips
-KEPT_SHARES = {"sensitive": 0.99, "balanced": 0.95, "specific": 0.85}
-DEFAULT_POINT = "balanced"
 
 Candidates = list[dict[str, float]]  # the inputs of the nodule head, one a candidate
 
@@ -56,27 +54,6 @@ def mistakes_in_crops(
     """The finder's mistakes beside the nodules of crops; end slices repeated."""
     cubes = (_cube_at(crops[one.crop], one.center_ijk, settings) for one in mistakes)
     return _join(read_cubes(reader(classifier), cubes, WINDOW_HU, LINE_FLIPS), [one.score for one in mistakes])
-
-
-def operating_points(
-    head: LinearHead, nodules: Sequence[Mapping[str, float]], mistakes: Sequence[Mapping[str, float]]
-) -> dict[str, dict[str, object]]:
-    """Thresholds of the nodule head that keep a stated share of the validation patients' nodules.
-
-    Args:
-        head: Nodule or not.
-        nodules: Validation patients' nodules.
-        mistakes: Validation patients' mistakes; how many of them are kept is stated.
-    """
-    found = [apply_head(head, one) for one in nodules]
-    wrong = np.array([apply_head(head, one) for one in mistakes])
-    points: dict[str, dict[str, object]] = {}
-    for name, share in KEPT_SHARES.items():
-        threshold = float(np.quantile(found, 1 - share))
-        kept = f"keeps {share:.0%} of {len(nodules)} nodules of >= 3 masks"
-        wrongly = f"and {int((wrong >= threshold).sum())} of the finder's {len(wrong)} mistakes beside them"
-        points[name] = {"threshold": threshold, "chosen_on": f"validation patients: {kept} {wrongly}"}
-    return points
 
 
 def _cube_at(

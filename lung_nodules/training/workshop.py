@@ -1,0 +1,42 @@
+"""Where a training run finds and leaves things, and how it reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lung_nodules.cohorts.crops import NoduleCrop, read_crops
+from lung_nodules.cohorts.split import Split
+from lung_nodules.training.backgrounds import Background, BackgroundSettings, read_backgrounds
+from lung_nodules.training.publishing import git_commit
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where a training run finds and leaves things."""
+
+    crops: Path  # a folder of nodule crops
+    scans: Path  # a folder of whole scans whose patients train
+    run: Path  # for the checkpoint and the log
+    models: Path  # the models folder; the others' models are read from it
+    resume: bool = False
+    initial: Path | None = None  # a folder whose weights the network starts from
+    pretrained: str | None = None  # hub id or folder of the ImageNet encoder
+    commit: str = field(default_factory=git_commit)  # of the source tree as the run begins
+
+
+def read_cohort(workshop: Workshop) -> tuple[tuple[NoduleCrop, ...], ...]:
+    """The crops that train, tune and test."""
+    return tuple(read_crops(workshop.crops, [side]) for side in (Split.TRAIN, Split.VALIDATION, Split.TEST))
+
+
+def read_scans(workshop: Workshop, spacing_mm: float) -> tuple[Background, ...]:
+    """The whole scans that train; makes the folder of the run."""
+    workshop.run.mkdir(parents=True, exist_ok=True)
+    return read_backgrounds(workshop.scans, BackgroundSettings(spacing_mm=spacing_mm))
+
+
+def well_read(crops: Sequence[NoduleCrop]) -> list[NoduleCrop]:
+    """Nodules that at least three readers outlined."""
+    return [crop for crop in crops if crop.num_masks >= 3 and crop.kind == "slices" and crop.consensus.any()]
