@@ -51,7 +51,7 @@ class LungNoduleApplication(Application):
         self._feed(instances, series)
         self._feed(series, volume, quality, report)
         self._feed(volume, lungs, quality, detection, segmentation, nodules, classification, report, results)
-        self._feed(lungs, quality, detection, nodules, report)
+        self._feed(lungs, quality, detection, segmentation, nodules, report)
         self._feed(quality, report)
         self._feed(detection, segmentation)
         self._feed(segmentation, nodules, report, results)

@@ -71,7 +71,7 @@ def find_nodules(
     with watch.stage("detection"):
         candidates = detect_candidates(volume, lungs, networks.finder, settings, watch)
     with watch.stage("segmentation"):
-        outlines = segment_candidates(volume, candidates, networks.outliner, settings, watch)
+        outlines = segment_candidates(volume, lungs, candidates, networks.outliner, settings, watch)
     with watch.stage("nodules"):
         nodules = measure_nodules(volume, lungs, outlines, settings)
     with watch.stage("classification"):

@@ -145,7 +145,7 @@ class DetectionSettings(Section):
     min_component_mm3: float = Field(10.0, ge=0, description="Smaller components are no candidates.")
     peak_sigma_mm: float = Field(1.5, gt=0, le=10, description="Smoothing before maxima are looked for.")
     peak_distance_mm: float = Field(5.0, gt=0, le=50, description="Least distance of two maxima of one component.")
-    max_candidates: int = Field(150, ge=1, le=10_000, description="The highest are kept.")
+    max_candidates: int = Field(150, ge=1, le=10_000, description="The highest are examined, the others counted.")
 
 
 class SegmentationSettings(Section):
@@ -155,6 +155,12 @@ class SegmentationSettings(Section):
     search_radius_mm: float = Field(6.0, ge=0, le=20, description="How far from the candidate its outline may begin.")
     largest_cube_mm: float = Field(
         128.0, ge=48, le=256, description="A nodule that leaves its cube gets one up to this."
+    )
+    min_lung_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Part of an outline in the lungs; below, it is dropped. Juxtapleural phantoms have 0.73 and more.",
     )
     same_object_overlap: float = Field(
         0.5, gt=0, le=1, description="Shared part of the smaller of two outlines from which they may be one object."

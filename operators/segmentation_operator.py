@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from lung_nodules.stages.detection import Candidate
+from lung_nodules.stages.detection import Candidates
+from lung_nodules.stages.lungs import Lungs
 from lung_nodules.stages.segmentation import Outlines, segment_candidates
 from lung_nodules.stages.volume import Volume
 from operators.stage_operator import StageOperator
@@ -15,16 +16,18 @@ class SegmentationOperator(StageOperator):
 
     Input ports:
         volume: `Volume`.
-        candidates: `tuple[Candidate, ...]`.
+        lungs: `Lungs`.
+        candidates: `Candidates`.
 
     Output ports:
         outlines: `Outlines`.
     """
 
     stage: ClassVar[str] = "segmentation"
-    inputs: ClassVar[tuple[str, ...]] = ("volume", "candidates")
+    inputs: ClassVar[tuple[str, ...]] = ("volume", "lungs", "candidates")
     output: ClassVar[str] = "outlines"
 
-    def run(self, *, volume: Volume, candidates: tuple[Candidate, ...]) -> Outlines:
+    def run(self, *, volume: Volume, lungs: Lungs, candidates: Candidates) -> Outlines:
         """See `lung_nodules.stages.segmentation.segment_candidates`."""
-        return segment_candidates(volume, candidates, self.task.networks.outliner, self.task.settings, self.task.watch)
+        outliner = self.task.networks.outliner
+        return segment_candidates(volume, lungs, candidates, outliner, self.task.settings, self.task.watch)

@@ -160,7 +160,7 @@ def study_of(
     instances = tuple(Instance(Path("x"), header) for header in volume.headers)
     selection = Selection(header.StudyInstanceUID, header.SeriesInstanceUID, instances, considered)
     quality = Quality((Check("slice-spacing", Outcome.PASS, 2.5, 3.0, "mm", "The slices are 2.5 mm apart."),))
-    return Study(selection, quality, volume, lungs, Outlines(label_map, candidates, 3, 1), findings)
+    return Study(selection, quality, volume, lungs, Outlines(label_map, candidates, 3, 1, 4, 5), findings)
 
 
 def finding_of(

@@ -43,9 +43,17 @@ class Candidate:
     extent_mm: tuple[float, float, float]  # of that component's bounding box, along slices, rows, columns
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """What the finder points at."""
+
+    examined: tuple[Candidate, ...]  # by falling score, at most `max_candidates`
+    num_not_examined: int  # beyond those
+
+
 def detect_candidates(
     volume: Volume, lungs: Lungs, finder: Network, settings: Settings, progress: Progress
-) -> tuple[Candidate, ...]:
+) -> Candidates:
     """Search the lungs for nodules.
 
     Args:
@@ -57,7 +65,7 @@ def detect_candidates(
         progress: Told of each window.
 
     Returns:
-        Candidates by falling score, at most `max_candidates`.
+        The candidates to examine, and how many there are beyond them.
     """
     limits, fed = settings.detection, finder.record.preprocessing
     box = _grow(lungs.bounding_box, limits.margin_mm, volume)
@@ -68,7 +76,8 @@ def detect_candidates(
     probability[~searched] = 0.0
     offset = np.array([part.start for part in box], dtype=float)
     threshold = finder.record.operating_point()[1].threshold
-    return _candidates(probability, threshold, grid, offset, volume, fed.spacing_mm, limits)
+    found = _candidates(probability, threshold, grid, offset, volume, fed.spacing_mm, limits)
+    return Candidates(found[: limits.max_candidates], max(len(found) - limits.max_candidates, 0))
 
 
 def find_probability(
@@ -135,7 +144,7 @@ def _candidates(
                 )
             )
     found.sort(key=lambda candidate: (-candidate.score, candidate.center_lps))
-    return tuple(found[: limits.max_candidates])
+    return tuple(found)
 
 
 def _peaks(

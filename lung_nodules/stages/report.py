@@ -301,6 +301,8 @@ def _count_candidates(outlines: Outlines, reported: Sequence[FindingReport]) -> 
         rejected=len(outlines.candidates) - len(reported),
         merged=outlines.num_merged,
         without_outline=outlines.num_without_outline,
+        outside_lungs=outlines.num_outside_lungs,
+        not_examined=outlines.num_not_examined,
     )
 
 

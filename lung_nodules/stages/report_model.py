@@ -155,8 +155,8 @@ class FindingReport(Part):
     suspicion: Suspicion
     """The overall suspicion in a word."""
     overall_suspicion: Share
-    """nodule_probability x suspicion_score: how suspicious this is, the doubt whether it is a nodule counted. By the law
-    of total probability, because what is no nodule is not suspicious. Findings are ordered by it."""
+    """nodule_probability x suspicion_score: how suspicious this is, counting the doubt whether it is a nodule. By the
+    law of total probability, because what is no nodule is not suspicious. Findings are ordered by it."""
     suspicion_score: Share
     """Readers' suspicion of malignancy, given that this is a nodule, as learned from LIDC's ratings. It is no diagnosis
     and no measure of disease."""
@@ -203,6 +203,10 @@ class CandidatesReport(Part):
     """The same object as a candidate with a higher score."""
     without_outline: int
     """The outliner drew nothing there."""
+    outside_lungs: int
+    """Too little of the outline lies in the lungs."""
+    not_examined: int
+    """Beyond the most candidates that are outlined; their scores are the lowest."""
 
 
 class LungsReport(Part):

@@ -5,7 +5,11 @@ middle; its mirrored readings are averaged. The component at the candidate is br
 probability, so that the outline is as fine as the CT and not as the cube. Finding and outlining are two steps because
 one network that did both was poor at both.
 
-In: the CT and candidates. Out: one label map, a voxel having one label at most.
+An outline of which too little lies in the lungs is no nodule of the lungs: the dome of the liver, the aorta and the
+great vessels are what networks that learned from crops of lung take for one. The lungs' mask is closed over nodules and
+masses on the pleura (`lungs`), so these stay.
+
+In: the CT, its lungs and candidates. Out: one label map, a voxel having one label at most.
 """
 
 from __future__ import annotations
@@ -22,7 +26,8 @@ from lung_nodules.networks.patches import Box, PatchGrid, flips, scale_hu
 from lung_nodules.networks.runtime import Network
 from lung_nodules.progress import Progress
 from lung_nodules.settings import SegmentationSettings, Settings
-from lung_nodules.stages.detection import Candidate
+from lung_nodules.stages.detection import Candidate, Candidates
+from lung_nodules.stages.lungs import Lungs
 from lung_nodules.stages.necks import split_at_necks
 from lung_nodules.stages.volume import Volume
 
@@ -38,6 +43,8 @@ class Outlines:
     candidates: tuple[Candidate, ...]  # by falling score
     num_without_outline: int  # candidates dropped because the outliner drew nothing there
     num_merged: int  # candidates dropped because their outline was that of a higher one
+    num_outside_lungs: int = 0  # candidates dropped because too little of their outline lies in the lungs
+    num_not_examined: int = 0  # candidates beyond `max_candidates`, which were never outlined
 
 
 @dataclass
@@ -61,7 +68,8 @@ class _Part:
 
 def segment_candidates(
     volume: Volume,
-    candidates: tuple[Candidate, ...],
+    lungs: Lungs,
+    candidates: Candidates,
     outliner: Network,
     settings: Settings,
     progress: Progress,
@@ -70,7 +78,8 @@ def segment_candidates(
 
     Args:
         volume: The CT, HU.
-        candidates: By falling score.
+        lungs: Its lungs.
+        candidates: Those to examine are outlined, the others counted.
         outliner: From cubes (n, 1, D, H, W) scaled to 0-1 to logits of that shape; its record gives spacing, window,
             cube.
         settings: `Settings.segmentation` is read.
@@ -79,8 +88,8 @@ def segment_candidates(
     limits = settings.segmentation
     objects: list[_Object] = []
     num_without_outline = 0
-    with progress.stage("segmentation", len(candidates)) as advance:
-        for candidate in candidates:
+    with progress.stage("segmentation", len(candidates.examined)) as advance:
+        for candidate in candidates.examined:
             advance(1)
             known = _object_at(objects, candidate)
             if known is not None:
@@ -92,8 +101,11 @@ def segment_candidates(
             else:
                 _add(objects, _Object(*drawn, seeds=[candidate]), limits)
     parts = [part for thing in objects for part in _parts(thing, volume, limits)]
-    label_map, kept = _paint(parts, volume.array.shape)
-    return Outlines(label_map, kept, num_without_outline, len(candidates) - num_without_outline - len(kept))
+    inside = [part for part in parts if _share_in_lungs(part, lungs) >= limits.min_lung_share]
+    label_map, kept = _paint(inside, volume.array.shape)
+    num_outside_lungs = len(parts) - len(inside)
+    num_merged = len(candidates.examined) - num_without_outline - num_outside_lungs - len(kept)
+    return Outlines(label_map, kept, num_without_outline, num_merged, num_outside_lungs, candidates.num_not_examined)
 
 
 def outline_at(
@@ -211,6 +223,10 @@ def _parts(thing: _Object, volume: Volume, limits: SegmentationSettings) -> list
     seeds = [np.array(candidate.center_ijk) - low for candidate in thing.seeds]
     divided = split_at_necks(mask, seeds, volume.geometry.spacing_mm, limits.neck_ratio)
     return [_Part(thing.seeds[number], thing.box, part, thing.probability) for number, part in divided]
+
+
+def _share_in_lungs(part: _Part, lungs: Lungs) -> float:
+    return float((lungs.label_map[part.box][part.mask] > 0).mean())
 
 
 def _paint(parts: list[_Part], shape: tuple[int, ...]) -> tuple[npt.NDArray[np.uint16], tuple[Candidate, ...]]:

@@ -29,7 +29,7 @@ from real_scans import read_scan
 from lung_nodules.networks.runtime import Batch
 from lung_nodules.progress import Advance, SilentProgress
 from lung_nodules.settings import DetectionSettings, Settings
-from lung_nodules.stages.detection import Candidate, detect_candidates, find_probability
+from lung_nodules.stages.detection import Candidate, Candidates, detect_candidates, find_probability
 from lung_nodules.stages.volume import Volume
 
 APART: list[Ball] = [((20.0, 22.0, 25.0), 6.0), ((45.0, 60.0, 30.0), 4.0), ((40.0, 25.0, 62.0), 2.6)]
@@ -37,6 +37,10 @@ SIDE = 32
 
 
 def detect(volume: Volume, box: tuple[slice, slice, slice] | None = None, **limits: Any) -> tuple[Candidate, ...]:
+    return search(volume, box, **limits).examined
+
+
+def search(volume: Volume, box: tuple[slice, slice, slice] | None = None, **limits: Any) -> Candidates:
     lungs = lungs_in(box or everywhere(volume), volume)
     chosen = Settings(detection=DetectionSettings(**limits))
     return detect_candidates(volume, lungs, Brightness("detection", SIDE), chosen, SilentProgress())
@@ -71,9 +75,11 @@ def test_the_score_falls_with_size_and_orders_the_candidates() -> None:
     assert 0.3 < scores[2] < scores[1] < scores[0] <= 1
 
 
-def test_only_the_highest_are_kept() -> None:
+def test_only_the_highest_are_examined_and_the_others_counted() -> None:
     volume = draw_balls(APART, (64, 84, 84))
-    assert detect(volume, max_candidates=2) == detect(volume)[:2]
+    everything, two = search(volume), search(volume, max_candidates=2)
+    assert two.examined == everything.examined[:2]
+    assert (everything.num_not_examined, two.num_not_examined) == (0, 1)
 
 
 def test_touching_balls_are_two_candidates_of_one_component() -> None:
@@ -123,7 +129,7 @@ def test_a_finder_that_is_sure_of_itself_raises_no_warning(steepness: float) -> 
     volume = draw_balls([((20.0, 20.0, 20.0), 5.0)], (40, 40, 40))
     finder = Brightness("detection", SIDE, steepness)
     lungs = lungs_in(everywhere(volume), volume)
-    (candidate,) = detect_candidates(volume, lungs, finder, Settings(), SilentProgress())
+    (candidate,) = detect_candidates(volume, lungs, finder, Settings(), SilentProgress()).examined
     assert candidate.score == pytest.approx(1, abs=0.02)
 
 
@@ -132,7 +138,7 @@ def test_the_bright_things_of_a_real_scan_hold_its_solid_nodules(shared_data: Pa
     scan = read_scan(shared_data, "LIDC-IDRI-0003")
     finder = Brightness("detection", 96)
     limits = Settings(detection=DetectionSettings(max_candidates=10_000))
-    candidates = detect_candidates(scan.volume, scan.lungs, finder, limits, SilentProgress())
+    candidates = detect_candidates(scan.volume, scan.lungs, finder, limits, SilentProgress()).examined
     places = np.array([candidate.center_lps for candidate in candidates])
     for nodule in scan.reference[:3]:
         nearest_mm = np.linalg.norm(places - nodule["centroid_lps_mm"], axis=1).min()

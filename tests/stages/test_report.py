@@ -105,7 +105,14 @@ def test_numbers_are_rounded_and_zero_has_no_sign():
 
 def test_counts_of_candidates_files_and_series():
     report = drawn_study().report()
-    assert report.candidates.model_dump() == {"reported": 2, "rejected": 1, "merged": 1, "without_outline": 3}
+    assert report.candidates.model_dump() == {
+        "reported": 2,
+        "rejected": 1,
+        "merged": 1,
+        "without_outline": 3,
+        "outside_lungs": 4,
+        "not_examined": 5,
+    }
     assert report.files_passed_over == {"not-dicom": 2}
     assert [series.code for series in report.series_considered] == ["chosen", "localizer"]
 

@@ -7,23 +7,49 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from drawn_balls import AXIAL, PRONE_FEET_FIRST, Ball, Brightness, Point, ball_mask, candidate_at, draw_balls
+from drawn_balls import (
+    AXIAL,
+    PRONE_FEET_FIRST,
+    Ball,
+    Brightness,
+    Point,
+    ball_mask,
+    candidate_at,
+    draw_balls,
+    everywhere,
+    lungs_in,
+)
 from scipy import ndimage
 
 from lung_nodules.networks.runtime import Batch
+from lung_nodules.phantom import NoduleKind, NoduleSpec, NoduleTruth, PhantomSettings, build_chest
 from lung_nodules.progress import SilentProgress
 from lung_nodules.settings import SegmentationSettings, Settings
-from lung_nodules.stages.detection import Candidate
+from lung_nodules.stages.detection import Candidate, Candidates
+from lung_nodules.stages.lungs import Lungs, segment_lungs
 from lung_nodules.stages.segmentation import Outlines, segment_candidates
-from lung_nodules.stages.volume import Volume
+from lung_nodules.stages.volume import Geometry, Volume
 
+SMALL = PhantomSettings(seed=3, num_slices=96, slice_spacing_mm=3, rows=128, columns=128, pixel_spacing_mm=2.8)
 CENTER: Point = (30.0, 34.0, 32.0)
 
 
-def outline(volume: Volume, candidates: list[Candidate], outliner: Brightness | None = None, **limits: Any) -> Outlines:
-    chosen = Settings(segmentation=SegmentationSettings(**limits))
+def outline(
+    volume: Volume,
+    candidates: list[Candidate],
+    outliner: Brightness | None = None,
+    lungs: Lungs | None = None,
+    num_not_examined: int = 0,
+    **limits: Any,
+) -> Outlines:
+    """With all of the volume for lung where none is given."""
     return segment_candidates(
-        volume, tuple(candidates), outliner or Brightness("segmentation", 48), chosen, SilentProgress()
+        volume,
+        lungs or lungs_in(everywhere(volume), volume),
+        Candidates(tuple(candidates), num_not_examined),
+        outliner or Brightness("segmentation", 48),
+        Settings(segmentation=SegmentationSettings(**limits)),
+        SilentProgress(),
     )
 
 
@@ -114,6 +140,22 @@ class TestSeveral:
         assert (outlines.num_without_outline, outlines.num_merged) == (2, 0)
         assert outline(volume, [near], search_radius_mm=9).num_without_outline == 0
 
+    def test_an_outline_that_lies_outside_the_lungs_is_dropped_and_counted(self) -> None:
+        balls: list[Ball] = [((20.0, 20.0, 20.0), 8.0), ((20.0, 20.0, 50.0), 8.0)]
+        volume = draw_balls(balls, (40, 40, 70))
+        given = [candidate_at(center, volume, score) for (center, _), score in zip(balls, (0.9, 0.8), strict=True)]
+        lung = lungs_in((slice(0, 40), slice(0, 40), slice(0, 50)), volume)  # nearly half of the second
+        assert outline(volume, given, lungs=lung, min_lung_share=0.4).candidates == tuple(given)
+        outlines = outline(volume, given, lungs=lung, min_lung_share=0.6)
+        assert outlines.candidates == (given[0],)
+        assert (outlines.num_outside_lungs, outlines.num_merged, outlines.num_without_outline) == (1, 0, 0)
+        assert dice(outlines.label_map == 1, ball_mask(balls[0], volume)) > 0.9
+        assert not outlines.label_map[ball_mask(balls[1], volume)].any()
+
+    def test_how_many_were_not_examined_is_handed_on(self) -> None:
+        volume = draw_balls([(CENTER, 5.0)], (60, 68, 64))
+        assert outline(volume, [candidate_at(CENTER, volume)], num_not_examined=7).num_not_examined == 7
+
     def test_no_candidates_are_no_outlines(self) -> None:
         volume = draw_balls([], (20, 20, 20))
         assert outline(volume, []).candidates == ()
@@ -123,13 +165,54 @@ class TestSeveral:
 
 
 class NearTheMiddle(Brightness):
-    """An outliner that draws a ball of 8 mm around the middle of its cube, surer of the middle than of the rim."""
+    """An outliner that draws a ball around the middle of its cube, surer of the middle than of the rim."""
+
+    radius_mm = 8.0
 
     def __call__(self, batch: Batch) -> Batch:
         self.shapes.append(batch.shape)
         side = batch.shape[-1]
         offsets = np.indices(batch.shape[2:]) - (side - 1) / 2
-        return np.broadcast_to(8 - np.sqrt((offsets**2).sum(axis=0)), batch.shape).astype(np.float32)
+        return np.broadcast_to(self.radius_mm - np.sqrt((offsets**2).sum(axis=0)), batch.shape).astype(np.float32)
+
+
+class TestThePleura:
+    """Outlines on the chest wall and below the diaphragm, in lungs as the line itself finds them."""
+
+    @pytest.mark.parametrize(("diameter_mm", "seed"), [(10.0, 3), (24.0, 4), (40.0, 5)])
+    def test_a_nodule_on_the_pleura_stays_with_the_wall_that_its_outline_takes_along(
+        self, diameter_mm: float, seed: int
+    ) -> None:
+        spec = NoduleSpec(kind=NoduleKind.JUXTAPLEURAL, diameter_mm=diameter_mm)
+        volume, (truth,) = scanned(SMALL.model_copy(update={"seed": seed, "nodules": (spec,)}))
+        outlines = self.draw_ball(volume, truth.center_lps, diameter_mm / 2)
+        assert (len(outlines.candidates), outlines.num_outside_lungs) == (1, 0)
+
+    def test_the_dome_of_the_liver_goes(self) -> None:
+        volume, _ = scanned(SMALL.model_copy(update={"nodules": ()}))
+        label_map = segment_lungs(volume, Settings()).label_map
+        slices, rows, columns = np.nonzero(label_map[:, :, : volume.array.shape[2] // 2])
+        lowest = int(slices.min()) + 3
+        middle = np.median(rows), np.median(columns)
+        below = np.argwhere(volume.array[lowest] > 0)  # tissue under the right lung
+        row, column = below[np.linalg.norm(below - middle, axis=1).argmin()]
+        center = volume.geometry.to_world((lowest, row, column))
+        outlines = self.draw_ball(volume, center, 12.0)
+        assert (len(outlines.candidates), outlines.num_outside_lungs) == (0, 1)
+
+    def draw_ball(self, volume: Volume, center_lps: npt.ArrayLike, radius_mm: float) -> Outlines:
+        first, second, third = volume.geometry.to_index(np.asarray(center_lps)).tolist()
+        candidate = Candidate((first, second, third), (0.0, 0.0, 0.0), 0.9, 100.0, (6.0, 6.0, 6.0))
+        outliner = NearTheMiddle("segmentation", 48)
+        outliner.radius_mm = radius_mm
+        return outline(volume, [candidate], outliner, segment_lungs(volume, Settings()))
+
+
+def scanned(settings: PhantomSettings) -> tuple[Volume, tuple[NoduleTruth, ...]]:
+    """A phantom as `build_volume` would give it, and its nodules."""
+    chest = build_chest(settings)
+    geometry = Geometry(chest.grid.origin_lps, chest.grid.spacing_mm, AXIAL, chest.array.shape)
+    return Volume(chest.array, geometry), chest.nodules
 
 
 def test_a_voxel_that_two_outlines_claim_goes_to_the_surer_one() -> None:
