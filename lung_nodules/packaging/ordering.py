@@ -9,9 +9,9 @@ from pathlib import Path
 
 from lung_nodules import __version__
 from lung_nodules.packaging.image import HostFiles, ImageOrder, build_image
-from lung_nodules.packaging.packager import check_packager, package_with_monai_deploy
+from lung_nodules.packaging.packager import check_packager, check_tag, package_with_monai_deploy
 from lung_nodules.packaging.staging import REPOSITORY, stage_application
-from lung_nodules.packaging.tools import find_docker
+from lung_nodules.packaging.tools import PackagingRefusal, find_docker
 
 DEFAULT_TAG = f"lung-nodules-map:{__version__}"
 
@@ -29,6 +29,9 @@ class PackageOrder:
     stages_only: bool = False
 
 
+BY_BASE_ALONE = ("cuda", "user", "network")  # the packager has no such options
+
+
 def make_package(order: PackageOrder, say: Callable[[str], object]) -> None:
     """Make a MAP of what is committed.
 
@@ -39,8 +42,7 @@ def make_package(order: PackageOrder, say: Callable[[str], object]) -> None:
     Raises:
         PackagingRefusal: With a code for each thing that is missing, before anything is copied where that can be seen.
     """
-    if not order.stages_only:
-        check_packager() if order.base is None else find_docker()
+    _check(order)
     staged = stage_application(REPOSITORY, order.folder)
     if not staged.is_clean:
         say("There are changes that are not committed: they are not in the package.")
@@ -53,3 +55,19 @@ def make_package(order: PackageOrder, say: Callable[[str], object]) -> None:
         wanted = ImageOrder(order.tag, order.base, order.cuda, order.user, order.network)
         image = build_image(staged, wanted, HostFiles.from_environment(os.environ))
     say(f"Image: {image}")
+
+
+def _check(order: PackageOrder) -> None:
+    """Refuse what would be ignored or could not be built."""
+    if order.base is None:
+        given = [f"--{name}" for name in BY_BASE_ALONE if getattr(order, name) != getattr(PackageOrder, name)]
+        if given:
+            sentence = f"{' and '.join(given)} would be ignored: without --base the packager builds."
+            raise PackagingRefusal("option-without-base", sentence, "Give --base, or leave it out.")
+    if order.stages_only:
+        return
+    if order.base is None:
+        check_tag(order.tag)
+        check_packager()
+    else:
+        find_docker()
