@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -15,7 +18,9 @@ import yaml
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "gateway"
-POSTS = {"/config/source": 201, "/config/destination": 409, "/config/ae": 201, "/workflows": 201}
+FILES = ("source.json", "destination.json", "ae.json", "workflow-docker.json")
+POSTS = ("/config/source", "/config/destination", "/config/ae", "/workflows")
+PAGE_SIZE = 10  # the manager's own
 
 
 def read(name: str) -> Any:
@@ -88,13 +93,13 @@ def test_the_template_has_the_artifacts_that_its_workflow_names() -> None:
     assert writable == {paths["output"], paths["failure"], "/tmp"}
 
 
-def test_the_inference_request_is_one_that_the_gateway_takes(workflow: Any) -> None:
+def test_the_inference_request_is_one_that_the_gateway_takes() -> None:
     """The rules are those of the gateway's ``InferenceRequest.Validate``."""
     request = read("inference-request.json")
     assert request["transactionID"].strip()
     assert 0 <= request["priority"] <= 255
     (algorithm,) = (part for part in request["inputResources"] if part["interface"] == "Algorithm")
-    assert algorithm["connectionDetails"]["id"] == read("workflow-docker.json")["name"]
+    assert uuid.UUID(algorithm["connectionDetails"]["id"]), "the manager looks for a WorkflowId, never for a name"
     others = [part for part in request["inputResources"] if part["interface"] != "Algorithm"]
     assert others
     for part in others:
@@ -106,25 +111,95 @@ def test_the_inference_request_is_one_that_the_gateway_takes(workflow: Any) -> N
     assert all(study["StudyInstanceUID"].strip() for study in details["studies"])
 
 
-def test_the_script_posts_each_file_to_its_place() -> None:
-    posted: list[tuple[str, Any]] = []
+class Services:
+    """A gateway and a manager that answer as theirs do: what is there already is 409 to the one and 400 to the other.
 
-    class Services(BaseHTTPRequestHandler):
+    Attributes:
+        posted: Path and body of each POST, in order.
+        faults: What the manager finds wrong with any workflow.
+    """
+
+    def __init__(self) -> None:
+        self.posted: list[tuple[str, Any]] = []
+        self.faults: list[str] = []
+        self.workflows: dict[str, str] = {f"other-{number}": str(uuid.uuid4()) for number in range(PAGE_SIZE)}
+        self._told: set[str] = set()
+
+    def post(self, path: str, body: Any) -> tuple[int, Any]:
+        self.posted.append((path, body))
+        if path == "/workflows":
+            return self._register(body["name"])
+        status = 409 if path in self._told else 201
+        self._told.add(path)
+        return status, body
+
+    def _register(self, name: str) -> tuple[int, Any]:
+        taken = [f"Workflow with name '{name}' already exists."] if name in self.workflows else []
+        if faults := taken + self.faults:
+            return 400, {"status": 400, "detail": f"Failed to validate workflow: {';'.join(faults)}"}
+        self.workflows[name] = str(uuid.uuid4())
+        return 201, {"workflow_id": self.workflows[name]}
+
+    def page(self, number: int) -> Any:
+        revisions = [{"workflow_id": guid, "workflow": {"name": name}} for name, guid in self.workflows.items()]
+        start = (number - 1) * PAGE_SIZE
+        return {"totalPages": -(-len(revisions) // PAGE_SIZE), "data": revisions[start : start + PAGE_SIZE]}
+
+
+@contextmanager
+def listening(services: Services) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            posted.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
-            self.send_response(POSTS[self.path])
+            self._answer(*services.post(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+
+        def do_GET(self) -> None:
+            self._answer(200, services.page(int(self.path.removeprefix("/workflows?pageNumber="))))
+
+        def _answer(self, status: int, body: Any) -> None:
+            self.send_response(status)
             self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
 
         def log_message(self, *arguments: object) -> None: ...
 
-    with HTTPServer(("127.0.0.1", 0), Services) as server:
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        done = subprocess.run(
-            [FOLDER / "configure.sh", url, url], capture_output=True, text=True, check=False, timeout=60
-        )
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def configure(url: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([FOLDER / "configure.sh", url, url], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_the_script_posts_each_file_to_its_place_and_prints_the_workflow_s_id() -> None:
+    services = Services()
+    with listening(services) as url:
+        done = configure(url)
     assert done.returncode == 0, done.stderr
-    assert "destination.json: there already" in done.stdout
-    files = ("source.json", "destination.json", "ae.json", "workflow-docker.json")
-    assert posted == list(zip(POSTS, map(read, files), strict=True))
+    assert services.posted == list(zip(POSTS, map(read, FILES), strict=True))
+    assert done.stdout.splitlines()[-1].endswith(f"done, workflow_id {services.workflows['lung-nodules']}")
+
+
+def test_a_second_run_of_the_script_changes_nothing_and_prints_the_same_id() -> None:
+    services = Services()
+    with listening(services) as url:
+        first, second = configure(url), configure(url)
+    assert second.returncode == 0, second.stderr
+    lines = second.stdout.splitlines()
+    assert all("there already" in line for line in lines)
+    assert len(lines) == len(FILES)
+    assert lines[-1].rpartition(" ")[2] == first.stdout.split()[-1] == services.workflows["lung-nodules"]
+
+
+@pytest.mark.parametrize("is_registered", [True, False])
+def test_a_workflow_that_the_manager_finds_faulty_is_no_success(is_registered: bool) -> None:
+    services = Services()
+    with listening(services) as url:
+        if is_registered:
+            configure(url)
+        services.faults = ["Data origin ORTHANC does not exists."]
+        done = configure(url)
+    assert done.returncode == 1
+    assert "refused with 400" in done.stderr
+    assert services.faults[0] in done.stderr
