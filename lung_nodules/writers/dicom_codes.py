@@ -76,6 +76,7 @@ _CHARACTERISTICS = {
     "texture": Code("C41144", "NCIt", "Texture"),
 }
 _NOMINAL = {"internal_structure", "calcification"}
+_NEAREST_MIX = 1 / 4  # of a grade: of LIDC's four readers, three give it and one its neighbour
 
 
 def _of_five(number: int) -> Code:
@@ -146,8 +147,8 @@ def grade_characteristic(name: str, rating: float) -> tuple[Code, Code] | None:
     """Code an expected rating as the grade that is nearest to it.
 
     Internal structure and calcification are kinds and no grades, so a mean of readers' answers between two kinds is
-    neither. They are coded only at the ends of LIDC's list (soft tissue, no calcification, ...), where a mean can come
-    from that one answer alone.
+    neither. They are coded only at the ends of LIDC's list (soft tissue, no calcification, ...), less than a quarter of
+    a grade away: no mean of up to four readers who differ comes as near.
 
     Args:
         name: LIDC's name of the characteristic.
@@ -159,9 +160,9 @@ def grade_characteristic(name: str, rating: float) -> tuple[Code, Code] | None:
     if name not in _CHARACTERISTICS:
         return None
     grades = _GRADES[name]
-    place = min(max(round(rating), 1), len(grades))
-    if name in _NOMINAL and place not in (1, len(grades)):
+    if name in _NOMINAL and 1 + _NEAREST_MIX <= rating <= len(grades) - _NEAREST_MIX:
         return None
+    place = min(max(round(rating), 1), len(grades))
     return _CHARACTERISTICS[name], grades[place - 1]
 
 

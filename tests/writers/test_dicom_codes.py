@@ -36,6 +36,14 @@ def test_what_no_answer_alone_explains_is_not_coded(name, rating):
     assert grade_characteristic(name, rating) is None
 
 
+@given(st.sampled_from(sorted(NOMINAL)), st.data())
+def test_no_mean_of_readers_who_differ_is_coded_as_a_kind(name, data):
+    low, high = SCALES[name]
+    answers = data.draw(st.lists(st.integers(int(low), int(high)), min_size=1, max_size=4))
+    coded = grade_characteristic(name, sum(answers) / len(answers))
+    assert (coded is not None) == (set(answers) in ({int(low)}, {int(high)}))
+
+
 @given(st.sampled_from(sorted(SCALES.keys() - NOMINAL)), st.floats(1, 5), st.floats(1, 5))
 def test_grades_rise_with_the_rating(name, one, other):
     grades = [grade_characteristic(name, number)[1] for number in range(1, 6)]
