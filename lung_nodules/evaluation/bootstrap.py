@@ -64,6 +64,12 @@ def mean_figure(
     return bootstrap_figure(groups, lambda rows: float(array[rows].mean()), num_resamples=num_resamples, seed=seed)
 
 
+def on_rows(measure: Callable[..., float], *columns: npt.ArrayLike) -> Measure:
+    """A function of whole columns as one of rows: ``on_rows(auc, positive, values)``."""
+    arrays = [np.asarray(column) for column in columns]
+    return lambda rows: float(measure(*(array[rows] for array in arrays)))
+
+
 def _members(groups: Sequence[str]) -> list[Rows]:
     """The rows of each group, the groups in the order in which they first occur."""
     rows: dict[str, list[int]] = {}

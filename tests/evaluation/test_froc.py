@@ -27,6 +27,8 @@ from lung_nodules.evaluation.froc import (
     froc,
 )
 
+MANY = settings(max_examples=50, deadline=None)
+
 
 def mark(x: float, probability: float, scan: str = "a") -> Mark:
     return Mark(scan, x, 0, 0, probability)
@@ -224,6 +226,7 @@ RULES = st.builds(
 )
 
 
+@MANY
 @given(MARKS, LESIONS, LESIONS, RULES)
 def test_curve_never_falls_and_stays_within_bounds(
     marks: list[Mark], included: list[Lesion], excluded: list[Lesion], rules: FrocRules
@@ -235,6 +238,7 @@ def test_curve_never_falls_and_stays_within_bounds(
     assert curve.num_found + curve.num_false <= len(marks) * 7  # a mark finds each of at most seven lesions
 
 
+@MANY
 @given(MARKS, LESIONS, LESIONS, RULES)
 def test_only_the_order_of_the_probabilities_counts(
     marks: list[Mark], included: list[Lesion], excluded: list[Lesion], rules: FrocRules
@@ -244,6 +248,7 @@ def test_only_the_order_of_the_probabilities_counts(
     assert points(given_as) == points(again)
 
 
+@MANY
 @given(MARKS, LESIONS, LESIONS, st.randoms(use_true_random=False))
 def test_the_order_in_which_marks_are_given_does_not_count(
     marks: list[Mark], included: list[Lesion], excluded: list[Lesion], random: object
@@ -254,6 +259,7 @@ def test_the_order_in_which_marks_are_given_does_not_count(
     assert points(one) == points(other)
 
 
+@MANY
 @given(MARKS, LESIONS, st.integers(0, 6))
 def test_a_false_mark_never_helps(marks: list[Mark], included: list[Lesion], probability: int) -> None:
     lesions = [*included, lesion(0)]
@@ -262,6 +268,7 @@ def test_a_false_mark_never_helps(marks: list[Mark], included: list[Lesion], pro
     assert after.cpm <= before.cpm + 1e-12
 
 
+@MANY
 @given(MARKS, LESIONS, LESIONS)
 def test_the_same_cohort_twice_gives_the_same_curve(
     marks: list[Mark], included: list[Lesion], excluded: list[Lesion]
@@ -273,6 +280,7 @@ def test_the_same_cohort_twice_gives_the_same_curve(
     np.testing.assert_allclose(points(one), points(two))
 
 
+@MANY
 @given(MARKS, LESIONS, LESIONS)
 def test_curve_is_that_of_the_official_script(
     marks: list[Mark], included: list[Lesion], excluded: list[Lesion]
@@ -340,7 +348,7 @@ def test_percentiles_are_floored_as_in_the_script() -> None:
     assert floored.value == smooth.value
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(MARKS, LESIONS, RULES)
 def test_bounds_of_the_bootstrap(marks: list[Mark], included: list[Lesion], rules: FrocRules) -> None:
     figures, cpm = bootstrap_froc(froc(marks, [*included, lesion(0)], [], SCANS, rules), num_resamples=50)

@@ -1,0 +1,138 @@
+"""Calibration: bins counted by hand, models that are right or wrong on purpose, and scikit-learn's bins as a peer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.special import expit, logit
+from sklearn.calibration import calibration_curve
+
+from lung_nodules.evaluation.calibration import (
+    TEMPERATURE_RANGE,
+    brier,
+    calibration_line,
+    ece,
+    fit_temperature,
+    perfect_ece,
+    reliability,
+)
+
+MANY = settings(max_examples=50, deadline=None)
+
+RNG = np.random.default_rng(0)
+PROBABILITY = RNG.uniform(0.02, 0.98, 20_000)
+POSITIVE = RNG.random(20_000) < PROBABILITY
+PROBABILITIES = hnp.arrays(float, st.integers(1, 60), elements=st.floats(0, 1, width=16))
+
+
+def test_ece_by_hand() -> None:
+    # Two bins of two rows: 0.15 against 0.5, and 0.85 against 1.
+    positive, probability = [False, True, True, True], [0.1, 0.2, 0.8, 0.9]
+    diagram = reliability(positive, probability, num_bins=2)
+    assert diagram.mean_probability == pytest.approx([0.15, 0.85])
+    assert diagram.observed.tolist() == [0.5, 1]
+    assert diagram.counts.tolist() == [2, 2]
+    assert ece(positive, probability, num_bins=2) == pytest.approx((0.35 + 0.15) / 2)
+
+
+def test_brier_by_hand() -> None:
+    assert brier([True, False], [0.8, 0.4]) == pytest.approx((0.04 + 0.16) / 2)
+    assert brier([True], [1.0]) == 0
+
+
+def test_bins_have_equal_mass() -> None:
+    assert np.ptp(reliability(POSITIVE, PROBABILITY).counts) <= 1
+
+
+def test_rows_of_one_probability_stay_together() -> None:
+    diagram = reliability([True, False, False, False] * 10, [0.25] * 40)
+    assert (diagram.counts.tolist(), diagram.observed.tolist()) == ([40], [0.25])
+    assert ece([True, False, False, False] * 10, [0.25] * 40) == 0
+
+
+@MANY
+@given(PROBABILITIES, st.integers(1, 20), st.randoms(use_true_random=False))
+def test_bins_are_those_of_scikit_learn(probability: np.ndarray, num_bins: int, random: object) -> None:
+    positive = np.array([random.random() < value for value in probability])  # type: ignore[attr-defined]
+    diagram = reliability(positive, probability, num_bins)
+    observed, mean = calibration_curve(positive, probability, n_bins=num_bins, strategy="quantile", pos_label=True)
+    np.testing.assert_allclose(diagram.observed, observed)
+    np.testing.assert_allclose(diagram.mean_probability, mean)
+    assert diagram.counts.sum() == len(probability)
+    assert 0 <= ece(positive, probability, num_bins) <= 1
+    assert 0 <= brier(positive, probability) <= 1
+
+
+def test_a_model_that_is_right() -> None:
+    assert ece(POSITIVE, PROBABILITY) < 0.02
+    line = calibration_line(POSITIVE, PROBABILITY)
+    assert (line.slope, line.intercept) == (pytest.approx(1, abs=0.05), pytest.approx(0, abs=0.05))
+    assert fit_temperature(logit(PROBABILITY), POSITIVE) == pytest.approx(1, abs=0.05)
+
+
+def test_a_model_that_is_too_sure_has_a_slope_below_one_and_is_cooled() -> None:
+    logits = 2 * logit(PROBABILITY)
+    sure = expit(logits)
+    assert calibration_line(POSITIVE, sure).slope == pytest.approx(0.5, abs=0.03)
+    assert ece(POSITIVE, sure) > 0.05
+    temperature = fit_temperature(logits, POSITIVE)
+    assert temperature == pytest.approx(2, abs=0.1)
+    assert ece(POSITIVE, expit(logits / temperature)) < 0.02
+
+
+def test_a_model_that_says_too_much_has_an_intercept_below_zero() -> None:
+    line = calibration_line(POSITIVE, expit(logit(PROBABILITY) + 1))
+    assert (line.slope, line.intercept) == (pytest.approx(1, abs=0.05), pytest.approx(-1, abs=0.05))
+
+
+def test_even_a_perfect_model_has_an_error_on_few_rows() -> None:
+    few, many = perfect_ece(PROBABILITY[:200]), perfect_ece(PROBABILITY[:2000])
+    assert few > 0.05 > many > 0.01
+
+
+def test_classes_without_overlap_have_no_slope() -> None:
+    line = calibration_line([False, True], [0.2, 0.8])
+    assert np.isnan(line.slope)
+    assert line.intercept == pytest.approx(0)
+    assert np.isnan(calibration_line([True, True], [0.2, 0.8]).intercept)
+
+
+def test_no_rows_give_no_figure() -> None:
+    assert np.isnan(ece([], []))
+    assert np.isnan(brier([], []))
+
+
+def test_a_probability_lies_in_bounds() -> None:
+    with pytest.raises(ValueError, match="outside 0-1"):
+        ece([True], [1.2])
+    with pytest.raises(ValueError, match="a row are needed"):
+        brier([True], [0.2, 0.3])
+
+
+def test_temperature_takes_shares_of_votes() -> None:
+    logits = np.array([-2.0, 0.5, 3.0])
+    assert fit_temperature(logits, expit(logits / 1.7)) == pytest.approx(1.7)
+
+
+def test_temperature_stays_in_its_range() -> None:
+    coldest, hottest = TEMPERATURE_RANGE
+    assert fit_temperature([-3, 3], [0, 1]) == coldest  # always right
+    assert fit_temperature([-3, 3], [1, 0]) == hottest  # always wrong
+    with pytest.raises(ValueError, match="a row are needed"):
+        fit_temperature([], [])
+
+
+@MANY
+@given(hnp.arrays(float, 12, elements=st.floats(-6, 6)), st.lists(st.booleans(), min_size=12, max_size=12))
+def test_no_other_temperature_has_a_lower_cross_entropy(logits: np.ndarray, labels: list[bool]) -> None:
+    best = fit_temperature(logits, labels)
+    others = np.geomspace(*TEMPERATURE_RANGE, 30)
+
+    def cross_entropy(temperature: float) -> float:
+        scaled = logits / temperature
+        return float(np.mean(np.logaddexp(0, scaled) - scaled * np.array(labels)))
+
+    assert cross_entropy(best) <= min(map(cross_entropy, others)) + 1e-9
