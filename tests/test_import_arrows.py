@@ -1,7 +1,8 @@
 """The arrows between the rooms, read from the imports: what may know what.
 
 The picture is that of the architecture: stages know networks, guidelines, settings and errors; writers know the report,
-the volume and the outlines; training and evaluation know the line; nothing knows the graph.
+the volume and the outlines; training knows evaluation, which knows cohorts, and all of them the line; nothing knows the
+graph.
 """
 
 import ast
@@ -61,7 +62,7 @@ ROOMS = {
     "app": "app",
     "__main__": "app",
 }
-LINE = {"base", "guidelines", "networks", "stages", "phantom", "line", "pipeline"}
+LINE = {"base", "guidelines", "networks", "stages", "phantom", "line", "pipeline"}  # what may be learned and judged
 MAY_IMPORT = {
     "base": {"base"},
     "guidelines": {"base", "guidelines"},
