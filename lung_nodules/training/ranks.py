@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
@@ -74,9 +74,9 @@ def share_network(network: nn.Module) -> nn.Module:
     device = next(network.parameters()).device
     if device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-        return DistributedDataParallel(network, device_ids=[device.index], broadcast_buffers=False)
+        return DistributedDataParallel(network, device_ids=[device.index], forward_sync_buffers=False)
     _share_batch_norm(network)
-    return DistributedDataParallel(network, broadcast_buffers=False)
+    return DistributedDataParallel(network, forward_sync_buffers=False)
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ class SharedBatchNorm(_BatchNorm):
         axes = [0, *range(2, image.dim())]
         ones = image.new_full((image.shape[1],), image.numel() / image.shape[1])
         sums = torch.stack([image.sum(axes), image.square().sum(axes), ones])
-        total, squares, count = all_reduce(sums).unbind()  # type: ignore[no-untyped-call]
+        total, squares, count = _SumOverRanks.apply(sums).unbind()  # type: ignore[no-untyped-call]
         mean = total / count
         variance = squares / count - mean.square()
         self._follow(mean.detach(), (variance * count / (count - 1)).detach())
@@ -131,6 +131,22 @@ class SharedBatchNorm(_BatchNorm):
         factor = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
         self.running_mean.lerp_(mean, factor)
         self.running_var.lerp_(variance, factor)
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """The sum over all ranks; its gradient is summed over them, too."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total
 
 
 def _share_batch_norm(network: nn.Module) -> None:
