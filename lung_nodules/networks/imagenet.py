@@ -81,7 +81,11 @@ def read_pretrained(hub_id_or_folder: str) -> tuple[dict[str, int], dict[str, Te
     """
     library = _transformers()
     try:
-        model = library.ViTModel.from_pretrained(hub_id_or_folder, add_pooling_layer=False, use_safetensors=True)
+        model, read = library.ViTModel.from_pretrained(
+            hub_id_or_folder, add_pooling_layer=False, use_safetensors=True, output_loading_info=True
+        )
+        if read["missing_keys"]:
+            raise ValueError("the weights are not those of a ViT")
     except (OSError, ValueError, RuntimeError) as error:
         raise UsageRefusal(
             "pretrained-unreadable",
