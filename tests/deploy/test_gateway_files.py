@@ -152,6 +152,9 @@ def listening(services: Services) -> Iterator[str]:
         def do_POST(self) -> None:
             self._answer(*services.post(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
 
+        def do_PUT(self) -> None:
+            self.do_POST()
+
         def do_GET(self) -> None:
             self._answer(200, services.page(int(self.path.removeprefix("/workflows?pageNumber="))))
 
@@ -203,3 +206,43 @@ def test_a_workflow_that_the_manager_finds_faulty_is_no_success(is_registered: b
     assert done.returncode == 1
     assert "refused with 400" in done.stderr
     assert services.faults[0] in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("first_word", "path", "body"),
+    [
+        (
+            "printf",
+            "/workflows/WORKFLOW_ID",
+            {"original_workflow_name": "lung-nodules", "workflow": read("workflow-docker.json")},
+        ),
+        ("curl -H", "/inference", read("inference-request.json")),
+    ],
+)
+def test_the_guide_s_commands_send_what_the_services_take(first_word: str, path: str, body: Any) -> None:
+    services = Services()
+    with listening(services) as url:
+        command = re.sub(r"http://localhost:500\d", url, guide_command(first_word))
+        subprocess.run(["bash", "-c", command], cwd=FOLDER.parents[1], capture_output=True, check=True, timeout=60)
+    assert services.posted == [(path, body)]
+
+
+def guide_command(first_word: str) -> str:
+    """The first command of the guide that begins so, with the lines that it goes on in."""
+    guide = (FOLDER.parents[1] / "docs" / "deploy_gateway.md").read_text(encoding="utf-8")
+    found = re.search(rf"^ *({first_word}(?:.*[|\\]\n)*.*)$", guide, re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def test_the_guide_needs_no_newer_curl_than_ubuntu_20_04_has() -> None:
+    texts = [*FOLDER.glob("*.sh"), *(FOLDER.parents[1] / "docs").glob("*.md"), FOLDER / "README.md"]
+    assert not [path.name for path in texts if "curl --json" in path.read_text(encoding="utf-8")]
+
+
+def test_the_guide_names_managers_that_know_what_the_workflow_asks_for() -> None:
+    """`user`, and an image that the host has, came with pull requests 895 and 905, before 0.2.0."""
+    guide = (FOLDER.parents[1] / "docs" / "deploy_gateway.md").read_text(encoding="utf-8")
+    tags = re.findall(r"^ *(?:WORKFLOW|TASK)_MANAGER_IMAGE=\S+:(\d+)\.(\d+)\.\S+$", guide, re.MULTILINE)
+    assert len(tags) == 2
+    assert all((int(major), int(minor)) >= (0, 2) for major, minor in tags)
