@@ -14,7 +14,7 @@ import typer
 
 from lung_nodules import __version__
 from lung_nodules.commands.cohort import cohort
-from lung_nodules.errors import Refusal
+from lung_nodules.errors import Refusal, UsageRefusal
 from lung_nodules.execution import Line, Order, Task, end_on_signals, execute, say_refusal
 
 EPILOG = "Research use only. Not a medical device, not for diagnosis."
@@ -154,13 +154,17 @@ def phantom(
 
 @app.command()
 def models(folder: ModelsOption = Path("models")) -> None:
-    """List the installed models with their scores and hashes."""
+    """List the installed models with their scores and hashes; altered or missing weights are refused."""
     from rich.console import Console
 
-    from lung_nodules.networks.record import KINDS, read_record
+    from lung_nodules.networks.record import list_models
     from lung_nodules.tables import models_table
 
-    Console().print(models_table([read_record(folder / kind) for kind in KINDS]))
+    listed = list_models(folder)
+    Console(highlight=False).print(models_table(listed))
+    for model in listed:
+        if model.fault:
+            raise model.fault
 
 
 train = typer.Typer(
@@ -170,6 +174,15 @@ train = typer.Typer(
 )
 app.add_typer(train, name="train")
 app.add_typer(cohort, name="cohort")
+
+
+def _require(path: Path, code: str, what: str) -> None:
+    if not path.is_file():
+        raise UsageRefusal(
+            code,
+            f"There are no {what} in {path.parent}: {path.name} is missing.",
+            "lung_nodules/cohorts/ describes the format; README.md says where the data come from.",
+        )
 
 
 def _train_command(kind: Kind) -> Callable[..., None]:
@@ -199,7 +212,12 @@ def _train_command(kind: Kind) -> Callable[..., None]:
         resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
         compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: slower start, faster steps.")] = False,
     ) -> None:
+        _require(crops / "nodules.csv", "no-crops", "nodule crops")
+        _require(scans / "reference.json", "no-reference", "whole scans")
         from lung_nodules.progress import choose_progress
+        from lung_nodules.surroundings import prepare_imports
+
+        prepare_imports()
         from lung_nodules.training import recipes
 
         workshop = recipes.Workshop(crops, scans, run, models_folder, resume, initial, pretrained)

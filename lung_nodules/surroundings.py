@@ -9,6 +9,7 @@ import ctypes
 import os
 import pwd
 import sys
+import warnings
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def prepare_imports() -> None:
     load_cuda_runtime()
     _name_the_user()
     _switch_off_telemetry()
+    warnings.filterwarnings("ignore", "Current stack size", RuntimeWarning)  # the graph, which needs it, raises it
 
 
 def load_cuda_runtime() -> bool:

@@ -10,15 +10,19 @@ from pathlib import Path
 
 import pytest
 from report_examples import drawn_study
+from rich.console import Console
 from tiny_models import write_tiny_models
 from typer.testing import CliRunner
 
 from lung_nodules import __version__, cli
+from lung_nodules.errors import ExitCode
+from lung_nodules.networks.record import KINDS, read_record, sha256_of
 from lung_nodules.phantom import NoduleKind, NoduleTruth, PhantomTruth
-from lung_nodules.stages.report_model import Report
-from lung_nodules.tables import pair_findings
+from lung_nodules.stages.report_model import Density, Report
+from lung_nodules.tables import comparison_table, findings_table, pair_findings
 from lung_nodules.writers.report_json import write_report_json
 
+MODELS = Path(__file__).resolve().parents[1] / "models"
 COMMANDS = {"exec", "phantom", "models", "show", "gateway", "package", "train", "version"}
 
 
@@ -103,10 +107,59 @@ def test_models_are_listed_with_their_hashes(
     printed = invoke("models", "-m", tmp_path)
     for kind in ("detection", "segmentation", "classification"):
         assert f"tiny-{kind}" in printed
+        assert sha256_of(tmp_path / kind / "weights.safetensors") in printed
     shutil.rmtree(tmp_path / "segmentation")
     code, said = refuse(monkeypatch, capsys, "models", "-m", tmp_path)
     assert code == 4
     assert "segmentation" in said
+
+
+def test_the_committed_models_scores_take_a_line_each_and_no_hash_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = invoke("models", "-m", MODELS).splitlines()
+    for record in (read_record(MODELS / kind) for kind in KINDS):
+        assert f"  SHA-256 {record.weights_sha256}" in [line.rstrip() for line in lines]
+        for score in record.scores:
+            assert any(f"{score.value:.3f} ({score.low:.3f}" in line and score.name[:40] in line for line in lines)
+
+
+def test_models_whose_weights_were_altered_or_lost_are_listed_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tiny_models(tmp_path)
+    with (tmp_path / "segmentation" / "weights.safetensors").open("ab") as weights:
+        weights.write(b"x")
+    (tmp_path / "detection" / "weights.safetensors").unlink()
+    monkeypatch.setattr(sys, "argv", ["lung-nodules", "models", "-m", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    printed = capsys.readouterr()
+    assert ended.value.code == ExitCode.BAD_MODEL
+    assert "  altered: The weights of the model segmentation" in printed.out
+    assert "  missing: The weights of the model detection" in printed.out
+    assert "tiny-classification" in printed.out
+    assert "weights of the model detection" in printed.err
+
+
+@pytest.mark.parametrize("truth", [False, True])
+def test_no_cell_of_the_findings_wraps_at_80_columns(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, truth: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    size = {"long_axis_mm": 128.5, "short_axis_mm": 101.2, "volume_mm3": 123456.7}
+    word = {"suspicion": "indeterminate", "density": Density.GROUND_GLASS}
+    findings = tuple(
+        each.model_copy(update=word | {"size": each.size.model_copy(update=size)}) for each in report.findings
+    )
+    wide = report.model_copy(update={"findings": findings})
+    put_in = nodule_at(findings[0].position.center_lps_mm, "P10").model_copy(update={"kind": "juxtavascular"})
+    console = Console(width=80)
+    with console.capture() as printed:
+        console.print(comparison_table(wide, [put_in]) if truth else findings_table(wide))
+    for finding in findings:
+        (row,) = (line for line in printed.get().splitlines() if f"{finding.finding_id} " in line)
+        assert "128.5 x 101.2" in row
+        assert f"{finding.nodule_probability:.2f}  {finding.overall_suspicion:.2f} indeterminate" in row
 
 
 def test_findings_are_shown_beside_what_was_put_in(
@@ -132,10 +185,10 @@ def test_findings_are_shown_beside_what_was_put_in(
     (tmp_path / "truth.json").write_text(truth.model_dump_json())
     monkeypatch.setenv("COLUMNS", "160")
     rows = invoke("show", tmp_path, "--truth", tmp_path / "truth.json").splitlines()
-    hit, missed, extra = (next(row for row in rows if f" {name} " in row) for name in ("P1", "P2", "N2"))
+    hit, missed, extra = (next(row for row in rows if f"{name} " in row) for name in ("P1", "P2", "N2"))
     assert "N1" in hit
     assert "missed" in missed
-    assert "P" not in extra
+    assert extra.startswith("-")
     assert str(tmp_path / "report.json") in rows
     assert second is not None
     assert "N1" in invoke("show", tmp_path)
@@ -156,6 +209,24 @@ def test_a_folder_without_a_report_is_a_usage_error(
     code, said = refuse(monkeypatch, capsys, "show", tmp_path)
     assert code == 2
     assert "no report" in said
+
+
+@pytest.mark.parametrize(("missing", "named"), [("crops", "nodules.csv"), ("scans", "reference.json")])
+def test_training_without_its_data_is_a_usage_error_that_names_what_is_missing(
+    tmp_path: Path, missing: str, named: str
+) -> None:
+    for folder, table in {"crops": "nodules.csv", "scans": "reference.json"}.items():
+        if folder != missing:
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / table).touch()
+    command = [sys.executable, "-m", "lung_nodules", "train", "detection"]
+    done = subprocess.run(
+        [*command, "--crops", tmp_path / "crops", "--scans", tmp_path / "scans"], capture_output=True, text=True
+    )
+    assert done.returncode == ExitCode.BAD_USAGE
+    assert done.stderr.startswith("There are no ")
+    assert str(tmp_path / missing) in done.stderr
+    assert named in done.stderr
 
 
 def test_the_packager_is_installed() -> None:

@@ -46,3 +46,10 @@ import lung_nodules.networks.unet, openvino
 def test_nothing_tells_openvinos_makers_of_a_run() -> None:
     code = "import lung_nodules.networks, openvino.tools.ovc.telemetry_utils as used; print(used.tm.__name__)"
     assert run_python(code).stdout.strip() == "openvino.tools.ovc.telemetry_stub"
+
+
+def test_holoscan_says_nothing_of_the_stack_to_those_who_do_not_run_its_graph() -> None:
+    program = "from lung_nodules.surroundings import prepare_imports; prepare_imports(); import holoscan.core"
+    command = ["bash", "-c", f'ulimit -Ss 8192; exec "{sys.executable}" -c "{program}"']
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "stack size" not in done.stderr

@@ -141,6 +141,14 @@ class Model:
 
 
 @dataclass(frozen=True)
+class ListedModel:
+    """A model as its record describes it, whether or not it can be used."""
+
+    record: ModelRecord
+    fault: ModelRefusal | None  # what is wrong with its weights
+
+
+@dataclass(frozen=True)
 class Models:
     """The three models of the line."""
 
@@ -176,6 +184,27 @@ def load_model(folder: Path) -> Model:
         ModelRefusal: ``model-missing``, ``model-record-invalid`` or ``model-altered``.
     """
     record = read_record(folder)
+    return Model(record, _checked_weights(folder, record))
+
+
+def list_models(models_folder: Path) -> tuple[ListedModel, ...]:
+    """Read the records of the three models of the line, and check their weights without a refusal.
+
+    Raises:
+        ModelRefusal: ``model-missing`` or ``model-record-invalid``.
+    """
+    listed = []
+    for folder in (models_folder / kind for kind in KINDS):
+        record, fault = read_record(folder), None
+        try:
+            _checked_weights(folder, record)
+        except ModelRefusal as refusal:
+            fault = refusal
+        listed.append(ListedModel(record, fault))
+    return tuple(listed)
+
+
+def _checked_weights(folder: Path, record: ModelRecord) -> Path:
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
         raise ModelRefusal("model-missing", f"The weights of the model {folder.name} are missing.")
@@ -185,7 +214,7 @@ def load_model(folder: Path) -> Model:
             f"The weights of the model {folder.name} are not the ones that its record names.",
             "Restore the models folder from the release.",
         )
-    return Model(record, weights)
+    return weights
 
 
 def load_models(models_folder: Path) -> Models:
