@@ -154,7 +154,8 @@ def _grid(
 ) -> PatchGrid:
     """The host's grid around the centre, as large as what is taken; odd, so that its middle voxel is the centre."""
     places = np.argwhere(taken)
-    reach_mm = np.maximum(places.max(axis=0) - center_ijk, center_ijk - places.min(axis=0)) * own_mm
+    reach = np.maximum(places.max(axis=0) - center_ijk, center_ijk - places.min(axis=0))
+    reach_mm = (reach + 1) * own_mm  # linear interpolation takes from the next voxel too
     half = np.ceil(reach_mm / host_mm).astype(int) + 1
     half[1:] = half[1:].max()  # so that rows and columns can be exchanged
     step = np.array(host_mm) / own_mm
