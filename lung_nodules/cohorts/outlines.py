@@ -1,7 +1,9 @@
 """From what a reader drew to voxels: outlines filled, their own pixels left out, holes taken out.
 
 LIDC's outlines run along the first pixels outside the nodule (Armato 2011, 10.1118/1.3528204), so a filled outline
-loses the pixels that were drawn. Our own, as pylidc's code does not run on today's numpy; the masks are the same.
+loses the pixels that were drawn. Within is what lies in the polygon or is shut in by drawn pixels: the polygon closes
+an outline with a gap (13 of the collection's 41,406), the pixels keep the loops of one that crosses itself (93), which
+pylidc's polygon takes for outside. All other masks are those of pylidc, whose code does not run on today's numpy.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import binary_fill_holes
+from scipy.spatial.distance import pdist
 from skimage.draw import polygon
 
 from lung_nodules.cohorts.marks import Annotation, Outline, PointMark
@@ -61,10 +65,16 @@ def fill_outline(points: npt.NDArray[np.int32], shape: tuple[int, int]) -> Mask:
         points: [n, 2] column, row.
         shape: Rows and columns; what lies beyond is cut off.
     """
+    low, high = points.min(axis=0) - 1, points.max(axis=0) + 2
+    columns, rows = (points - low).T
+    drawn = np.zeros((high - low)[::-1], dtype=bool)
+    drawn[rows, columns] = True
+    within = binary_fill_holes(drawn)
+    within[polygon(rows, columns, drawn.shape)] = True
     mask = np.zeros(shape, dtype=bool)
-    columns, rows = points.T
-    mask[polygon(rows, columns, shape)] = True
-    _erase(mask, points)
+    inside = np.argwhere(within & ~drawn) + low[::-1]
+    inside = inside[((inside >= 0) & (inside < shape)).all(axis=1)]
+    mask[tuple(inside.T)] = True
     return mask
 
 
@@ -103,8 +113,6 @@ def outline_diameter_mm(annotation: Annotation, spacing_mm: tuple[float, float])
         annotation: One reader's marking.
         spacing_mm: Between rows and between columns.
     """
-    from scipy.spatial.distance import pdist
-
     return max(
         (
             float(pdist(outline.points * np.array(spacing_mm[::-1])).max())

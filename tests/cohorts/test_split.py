@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lung_nodules.cohorts.lidc import listed_patients, patient_of
 from lung_nodules.cohorts.split import Split, listed_split, split_by_hash, split_of
 
 FIXED = {
@@ -80,3 +81,25 @@ def test_the_patients_of_the_crops_are_all_listed(shared_data: Path) -> None:
 def test_the_patients_of_the_test_scans_never_train(shared_data: Path) -> None:
     scans = json.loads((shared_data / "lidc-scans" / "reference.json").read_text(encoding="utf-8"))["scans"]
     assert {split_of(patient) for patient in scans} == {Split.TEST}
+
+
+def test_no_patient_is_on_two_sides_whichever_scan_it_is() -> None:
+    sides: dict[str, set[Split]] = {}
+    for uid in listed_patients():
+        sides.setdefault(patient_of(uid), set()).add(split_of(patient_of(uid)))
+    assert len(sides) == 1010
+    assert {len(split) for split in sides.values()} == {1}
+
+
+@pytest.mark.real_data
+def test_no_patient_of_the_crops_is_on_two_sides(shared_data: Path) -> None:
+    with (shared_data / "lidc-nodules" / "nodules.csv").open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    patients = {side: {row["patient_id"] for row in rows if split_of(row["patient_id"]) is side} for side in Split}
+    assert sum(len(members) for members in patients.values()) == len({row["patient_id"] for row in rows})
+    for one, other in ((Split.TRAIN, Split.TEST), (Split.TRAIN, Split.VALIDATION), (Split.VALIDATION, Split.TEST)):
+        assert patients[one]
+        assert patients[one].isdisjoint(patients[other])
+    tested = json.loads((shared_data / "lidc-scans" / "reference.json").read_text(encoding="utf-8"))["scans"]
+    assert patients[Split.TRAIN].isdisjoint(tested)
+    assert patients[Split.VALIDATION].isdisjoint(tested)
