@@ -86,8 +86,8 @@ def label_panel(panel: Image.Image, title: str, letters: tuple[str, str, str, st
 
 
 def _draw_scale(panel: Image.Image, pixel_mm: float) -> None:
-    """Draw a bar of a round length, at most 0.3 of the panel's width."""
-    longest_mm = 0.3 * panel.width * pixel_mm
+    """Draw a bar of a round length; at most 0.25 of the panel's width, so that its label ends before the middle."""
+    longest_mm = 0.25 * panel.width * pixel_mm
     length_mm = max((step for step in _SCALE_STEPS_MM if step <= longest_mm), default=_SCALE_STEPS_MM[0])
     left, bottom, length = 16.0, panel.height - 18.0, length_mm / pixel_mm
     bar = np.array([(left, bottom - 5), (left, bottom), (left + length, bottom), (left + length, bottom - 5)])

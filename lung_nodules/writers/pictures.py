@@ -25,7 +25,7 @@ _MARGIN, _GAP, _PANEL = 56, 16, 430
 _WIDTH = 2 * _MARGIN + 4 * _PANEL + 3 * _GAP
 _HEADING, _CAPTION, _ROW_GAP, _FOOTING = 164, 92, 40, 84
 _ROW = _CAPTION + _PANEL + _ROW_GAP
-_CAPTION_LEFTS = (170, 502, 700, 948, 1394, 1580)
+_CAPTION_LEFTS = (170, 502, 740, 948, 1220, 1500, 1664)
 _GAUGE = 220
 _COMPRESSION = 3  # half the time of the usual 6 for 5 % more bytes
 _CROP_STEPS_MM = (40.0, 60.0, 80.0, 120.0, 160.0, 240.0)
@@ -34,8 +34,8 @@ _CHEST_MARGIN_MM = 40.0  # around the lungs in a whole slice
 _NOTICE = "RESEARCH USE ONLY - NOT FOR CLINICAL USE"
 _FOOTNOTES = (
     "Size: longest axial diameter x its perpendicular. Slice: as a viewer counts, in the order of Instance Number.",
-    "Suspicion, 0 to 1: how suspicious readers of the LIDC-IDRI collection would find it. It is no diagnosis and no "
-    "measure of disease.",
+    "Nodule: probability that it is one. Suspicion, 0 to 1: that probability times how suspicious readers of the "
+    "LIDC-IDRI collection would find such a nodule. It is no diagnosis and no measure of disease.",
 )
 
 
@@ -134,7 +134,8 @@ def _write_caption(sheet: Image.Image, top: int, number: int, finding: FindingRe
     values = (
         ("Size", f"{size.long_axis_mm:.1f} x {size.short_axis_mm:.1f} mm"),
         ("Volume", f"{size.volume_mm3:,.0f} mm"),
-        ("Suspicion", f"{finding.suspicion_score:.2f}  {finding.suspicion}"),
+        ("Nodule", f"{finding.nodule_probability:.2f}"),
+        ("Suspicion", f"{finding.overall_suspicion:.2f}  {finding.suspicion}"),
         ("Density", f"{finding.density}, {finding.mean_hu:.0f} HU"),
         ("Slice", f"{place.slice.viewer_number} of {num_slices}"),
         ("Side", place.side or "neither lung"),
@@ -144,7 +145,7 @@ def _write_caption(sheet: Image.Image, top: int, number: int, finding: FindingRe
         width = canvas.write_text(sheet, (left, baseline), value, 24)
         if name == "Volume":  # the typeface has no raised 3
             canvas.write_text(sheet, (left + width + 1, baseline - 9), "3", 15)
-    _draw_gauge(sheet, _CAPTION_LEFTS[2], baseline + 11, finding.suspicion_score, finding_color(number))
+    _draw_gauge(sheet, _CAPTION_LEFTS[3], baseline + 11, finding.overall_suspicion, finding_color(number))
 
 
 def _draw_gauge(sheet: Image.Image, left: int, top: int, share: float, color: Rgb) -> None:

@@ -53,8 +53,18 @@ def test_the_sheet_says_what_it_is_and_what_was_found(texts, tmp_path):
         assert finding.finding_id in texts
         assert f"{finding.size.long_axis_mm:.1f} x {finding.size.short_axis_mm:.1f} mm" in texts
         assert f"{finding.position.slice.viewer_number} of 12" in texts
-        assert f"{finding.suspicion_score:.2f}  {finding.suspicion}" in texts
+        assert f"{finding.nodule_probability:.2f}" in texts
+        assert f"{finding.overall_suspicion:.2f}  {finding.suspicion}" in texts
     assert "no diagnosis" in drawn
+
+
+@pytest.mark.parametrize("panel_mm", [20, 40, 60, 80, 120, 160, 240, 320, 343, 360, 399, 400, 401, 450, 600])
+def test_the_scale_leaves_room_for_the_letter_below_the_middle(panel_mm):
+    without_letters = Image.new("RGB", (430, 430))
+    canvas.label_panel(without_letters, "", (" ", " ", " ", " "), panel_mm / 430)
+    drawn = np.asarray(without_letters)[:, :, 0]
+    assert drawn[400:, :200].any()
+    assert not drawn[:, 203:].any(), "12 pixels from the middle, where the letter is"
 
 
 def test_nothing_on_the_sheet_tells_who_the_patient_is(texts, tmp_path):
