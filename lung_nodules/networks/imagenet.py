@@ -84,15 +84,19 @@ def read_pretrained(hub_id_or_folder: str) -> tuple[dict[str, int], dict[str, Te
         model, read = library.ViTModel.from_pretrained(
             hub_id_or_folder, add_pooling_layer=False, use_safetensors=True, output_loading_info=True
         )
-        if read["missing_keys"]:
-            raise ValueError("the weights are not those of a ViT")
     except (OSError, ValueError, RuntimeError) as error:
-        raise UsageRefusal(
-            "pretrained-unreadable",
-            "The pre-trained Vision Transformer was not found or cannot be read.",
-            "Name a hub id such as google/vit-base-patch16-224 or, where no hub can be reached, a local folder.",
-        ) from error
+        raise _unreadable() from error
+    if read["missing_keys"]:  # another network's
+        raise _unreadable()
     return {name: int(getattr(model.config, name)) for name in CONFIGURED}, model.state_dict()
+
+
+def _unreadable() -> UsageRefusal:
+    return UsageRefusal(
+        "pretrained-unreadable",
+        "The pre-trained Vision Transformer was not found or cannot be read.",
+        "Name a hub id such as google/vit-base-patch16-224 or, where no hub can be reached, a local folder.",
+    )
 
 
 def _transformers() -> Any:
