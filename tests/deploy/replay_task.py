@@ -30,6 +30,7 @@ from lung_nodules.gateway.workflow import Task
 PREFIX = "env_"
 IMAGE_WORK_FOLDER = "/var/holoscan"
 KILLED = 128 + signal.SIGKILL
+LIMIT_S = 300
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,28 @@ class Container:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a container ended."""
+    """How a container ended.
+
+    Attributes:
+        timed_out: The limit was over: the Workflow Manager failed the task, and the plug-in killed the container.
+    """
 
     exit_code: int
     said: str
+    timed_out: bool = False
 
 
 class Runner(Protocol):
     """Runs what the plug-in asks for."""
 
-    def run(self, container: Container, kill_at: str | None = None) -> Ended:
-        """Run to the end, or kill when `kill_at` is in what the application says."""
+    def run(self, container: Container, kill_at: str | None = None, limit_s: float = LIMIT_S) -> Ended:
+        """Run to the end, or kill when `kill_at` is in what the application says.
+
+        Args:
+            container: What to run.
+            kill_at: Words of the application; the host, or whoever kills it, is no manager.
+            limit_s: In the place of `timeout_minutes`, which a test cannot wait for.
+        """
         ...
 
 
@@ -101,8 +113,13 @@ def plan_container(task: Task, input_folder: Path, storage: Path, image: str | N
     )
 
 
-def judge_docker(task: Task, container: Container) -> str:
-    """What the docker plug-in and the Workflow Manager make of a container that has ended, whatever its exit code."""
+def judge_docker(task: Task, container: Container, ended: Ended) -> str:
+    """What the docker plug-in and the Workflow Manager make of a container that has ended, whatever its exit code.
+
+    A task whose time was over has failed before its container ends: what that one left is not looked at.
+    """
+    if ended.timed_out:
+        return "failed"
     missing = [
         artifact.name
         for artifact in task.artifacts.output
@@ -113,7 +130,7 @@ def judge_docker(task: Task, container: Container) -> str:
 
 def judge_argo(task: Task, container: Container, ended: Ended) -> str:
     """What Argo makes of it: its phase is Failed with any exit code but 0."""
-    return "failed" if ended.exit_code else judge_docker(task, container)
+    return "failed" if ended.exit_code else judge_docker(task, container, ended)
 
 
 def files_to_export(folder: Path) -> list[Path]:
@@ -131,14 +148,12 @@ class ProcessRunner:
     Args:
         image_environment: What the image's ENV would give.
         work_folder: For the image's ``/var/holoscan``, where nothing is mounted.
-        limit_s: Killed after so many seconds.
     """
 
     image_environment: Mapping[str, str]
     work_folder: Path
-    limit_s: float = 300
 
-    def run(self, container: Container, kill_at: str | None = None) -> Ended:
+    def run(self, container: Container, kill_at: str | None = None, limit_s: float = LIMIT_S) -> Ended:
         """See `Runner.run`."""
         environment = {**self.image_environment, **container.environment}
         places = {path: folder for path, (folder, _) in container.mounts.items()} | {
@@ -157,7 +172,8 @@ class ProcessRunner:
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
-            watchdog = threading.Timer(self.limit_s, process.kill)
+            timed_out = threading.Event()
+            watchdog = threading.Timer(limit_s, lambda: (timed_out.set(), process.kill()))
             watchdog.start()
             said = ""
             assert process.stderr is not None
@@ -167,7 +183,7 @@ class ProcessRunner:
                     process.kill()
             watchdog.cancel()
         code = process.wait()
-        return Ended(128 - code if code < 0 else code, said)
+        return Ended(128 - code if code < 0 else code, said, timed_out.is_set())
 
 
 def _path_outside(value: str, places: Mapping[str, Path]) -> str:
@@ -185,9 +201,8 @@ class DockerRunner:
         server_url: As in the workflow: ``unix:///path``.
     """
 
-    def __init__(self, server_url: str, limit_s: float = 300) -> None:
+    def __init__(self, server_url: str) -> None:
         self._socket = server_url.removeprefix("unix://")
-        self._limit_s = limit_s
 
     def has_image(self, image: str) -> bool:
         """Whether the engine answers and has an image; the plug-in would pull it."""
@@ -196,7 +211,7 @@ class DockerRunner:
         except OSError:
             return False
 
-    def run(self, container: Container, kill_at: str | None = None) -> Ended:
+    def run(self, container: Container, kill_at: str | None = None, limit_s: float = LIMIT_S) -> Ended:
         """See `Runner.run`."""
         body: dict[str, Any] = {
             "Image": container.image,
@@ -220,19 +235,20 @@ class DockerRunner:
             status, answer = self._ask("POST", f"/containers/{container.name}/start")
             if status != 204:
                 raise RuntimeError(f"the engine starts no container: {answer.decode()}")
-            return self._wait(container.name, kill_at)
+            return self._wait(container.name, kill_at, limit_s)
         finally:
             self._ask("DELETE", f"/containers/{container.name}?force=1")
 
-    def _wait(self, name: str, kill_at: str | None) -> Ended:
+    def _wait(self, name: str, kill_at: str | None, limit_s: float) -> Ended:
         """Poll as the plug-in's monitor does, though more often."""
-        until = time.monotonic() + self._limit_s
+        until, timed_out = time.monotonic() + limit_s, False
         while True:
             state = json.loads(self._ask("GET", f"/containers/{name}/json")[1])["State"]
             said = self._said(name)
             if state["Status"] in ("exited", "dead"):
-                return Ended(state["ExitCode"], said)
-            if (kill_at and kill_at in said) or time.monotonic() > until:
+                return Ended(state["ExitCode"], said, timed_out)
+            timed_out = time.monotonic() > until
+            if timed_out or (kill_at and kill_at in said):
                 self._ask("POST", f"/containers/{name}/kill")
             time.sleep(0.2)
 

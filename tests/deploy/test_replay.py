@@ -25,6 +25,7 @@ from replay_gateway import FOLDER, Gateway, receive, store
 from replay_table import add_row
 from replay_task import (
     KILLED,
+    LIMIT_S,
     Container,
     DockerRunner,
     Ended,
@@ -42,6 +43,7 @@ pytestmark = pytest.mark.slow
 
 BROKEN_STAGE = Path(__file__).parent / "broken_stage"
 RESULTS, FAILURE = "env_HOLOSCAN_OUTPUT_PATH", "env_LUNG_NODULES_FAILURE_PATH"
+SHORT_LIMIT_S = 20.0  # a start takes less on most machines; the run that it is for never ends
 LARGEST_FILE = 12_000  # bytes: enough for the record of a failure, too few for the results
 STAGES = (
     "networks",
@@ -101,11 +103,11 @@ class Site:
         changed = task.model_copy(update={"args": {**task.args, **arguments}})
         return plan_container(changed, payload, self.folder / execution, self.image)
 
-    def run(self, container: Container, kill_at: str | None = None) -> tuple[Outcome, Ended]:
+    def run(self, container: Container, kill_at: str | None = None, limit_s: float = LIMIT_S) -> tuple[Outcome, Ended]:
         """Run, judge, export and read back."""
-        ended = self.runner.run(container, kill_at)
+        ended = self.runner.run(container, kill_at, limit_s)
         task = self.workflow.tasks[0]
-        status = judge_docker(task, container)
+        status = judge_docker(task, container, ended)
         exported = self._export(container) if status == "succeeded" else ()
         outcome = Outcome(
             ended.exit_code, _recorded_stage(container), status, judge_argo(task, container, ended), exported
@@ -341,8 +343,7 @@ class TestInputs:
 class TestFailures:
     @pytest.mark.parametrize("stage", STAGES)
     def test_a_stage_that_breaks_is_named_and_nothing_is_exported(self, site: Site, received: Path, stage: str) -> None:
-        container = site.plan(received, **_breaking(stage))
-        container = replace(container, mounts={**container.mounts, "/broken_stage": (BROKEN_STAGE, True)})
+        container = _spoilt(site, received, breaks=stage)
         outcome, ended = site.run(container)
         check(site, f"stage {stage} breaks", Outcome(1, stage), outcome)
         assert not list(container.outputs[RESULTS].iterdir())
@@ -351,21 +352,34 @@ class TestFailures:
 
     def test_a_run_that_fails_takes_an_earlier_one_s_results_away(self, site: Site, received: Path) -> None:
         site.run(site.plan(received))
-        container = site.plan(received, **_breaking("classification"))
-        container = replace(container, mounts={**container.mounts, "/broken_stage": (BROKEN_STAGE, True)})
+        container = _spoilt(site, received, breaks="classification")
         outcome, _ = site.run(container)
         check(site, "a failed run after a good one", Outcome(1, "classification"), outcome)
         outcome, _ = site.run(site.plan(received))
         check(site, "a good run after a failed one", succeeded("SEG", "SR"), outcome)
 
     @pytest.mark.parametrize(
-        ("line", "case"), [("instances:", "killed at the timeout"), ("report:", "killed while results are written")]
+        ("line", "case"), [("instances:", "killed while it reads"), ("report:", "killed while results are written")]
     )
     def test_a_run_that_is_killed_leaves_nothing(self, site: Site, received: Path, line: str, case: str) -> None:
         container = site.plan(received)
         outcome, _ = site.run(container, kill_at=line)
         check(site, case, Outcome(KILLED), outcome)
         assert not list(container.outputs[RESULTS].iterdir())
+
+    def test_a_run_that_does_not_end_is_killed_at_the_timeout(self, site: Site, received: Path) -> None:
+        container = _spoilt(site, received, hangs="instances")
+        outcome, ended = site.run(container, limit_s=SHORT_LIMIT_S)
+        check(site, "killed at the timeout", Outcome(KILLED), outcome)
+        assert ended.timed_out
+        assert not list(container.outputs[RESULTS].iterdir())
+
+    def test_a_run_that_is_killed_does_not_pass_off_an_earlier_one_s_results(self, site: Site, received: Path) -> None:
+        site.run(site.plan(received))
+        container = site.plan(received)
+        assert list(container.outputs[RESULTS].iterdir())
+        outcome, _ = site.run(container, kill_at="instances:")
+        check(site, "killed after a good run", Outcome(KILLED), outcome)
 
     def test_results_that_have_no_room_are_not_left_in_part(self, site: Site, received: Path) -> None:
         container = site.plan(received)
@@ -383,9 +397,8 @@ class TestFailures:
         results = container.outputs[RESULTS]
         if isinstance(site.runner, DockerRunner):
             results.chmod(0o555)
-            container = replace(
-                container, user="12345:12345"
-            )  # the plug-in gives the folders to who is named, not to it
+            container.outputs[FAILURE].chmod(0o777)
+            container = replace(container, user="12345:12345")  # the plug-in has given the folders to somebody else
         else:
             mounts = {path: (folder, ro) for path, (folder, ro) in container.mounts.items() if folder != results}
             target = site.folder / "file" / "output"
@@ -393,14 +406,15 @@ class TestFailures:
             environment = {**container.environment, "HOLOSCAN_OUTPUT_PATH": str(target)}
             container = replace(container, mounts=mounts, environment=environment)
         outcome, ended = site.run(container)
-        expected = Outcome(5, "" if isinstance(site.runner, DockerRunner) else "order")
-        check(site, "output that cannot be written", expected, outcome)
+        check(site, "output that cannot be written", Outcome(5, "order"), outcome)
         assert "The output folder cannot be" in ended.said
 
 
-def _breaking(stage: str) -> dict[str, str]:
-    """Arguments that make a stage raise."""
-    return {"env_PYTHONPATH": "/broken_stage", "env_REPLAY_BREAKS": stage}
+def _spoilt(site: Site, payload: Path, breaks: str = "", hangs: str = "") -> Container:
+    """A container in which one stage raises, or one never ends."""
+    spoilt = {"env_PYTHONPATH": "/broken_stage", "env_REPLAY_BREAKS": breaks, "env_REPLAY_HANGS": hangs}
+    container = site.plan(payload, **spoilt)
+    return replace(container, mounts={**container.mounts, "/broken_stage": (BROKEN_STAGE, True)})
 
 
 class TestOfProcesses:

@@ -1,12 +1,13 @@
-"""Makes one stage of the application raise, where a test puts this folder on PYTHONPATH.
+"""Makes one stage of the application raise, or never end, where a test puts this folder on PYTHONPATH.
 
-`REPLAY_BREAKS` names the stage. The error's text holds a patient's name, which must get nowhere.
+`REPLAY_BREAKS` or `REPLAY_HANGS` names the stage. The error's text holds a patient's name, which must get nowhere.
 """
 
 import importlib.abc
 import importlib.util
 import os
 import sys
+import time
 from contextlib import contextmanager
 
 
@@ -22,13 +23,13 @@ class _Saboteur(importlib.abc.MetaPathFinder):
 
         def exec_module(module):
             execute(module)
-            _break(module.Stopwatch, os.environ["REPLAY_BREAKS"])
+            _break(module.Stopwatch, os.environ.get("REPLAY_BREAKS"), os.environ.get("REPLAY_HANGS"))
 
         spec.loader.exec_module = exec_module
         return spec
 
 
-def _break(stopwatch, broken):
+def _break(stopwatch, broken, endless):
     enter = stopwatch.stage
 
     @contextmanager
@@ -36,6 +37,8 @@ def _break(stopwatch, broken):
         with enter(self, name, total) as advance:
             if name == broken:
                 raise ValueError("ZEPPELIN^GRAF")
+            while name == endless:
+                time.sleep(1)
             yield advance
 
     stopwatch.stage = stage
