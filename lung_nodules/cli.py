@@ -14,6 +14,7 @@ import typer
 
 from lung_nodules import __version__
 from lung_nodules.commands.cohort import cohort
+from lung_nodules.commands.evaluate import evaluate
 from lung_nodules.errors import Refusal, UsageRefusal
 from lung_nodules.execution import Line, Order, Task, end_on_signals, execute, say_refusal
 
@@ -174,6 +175,7 @@ train = typer.Typer(
 )
 app.add_typer(train, name="train")
 app.add_typer(cohort, name="cohort")
+app.command()(evaluate)
 
 
 def _require(path: Path, code: str, what: str) -> None:

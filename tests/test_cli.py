@@ -23,7 +23,7 @@ from lung_nodules.tables import comparison_table, findings_table, pair_findings
 from lung_nodules.writers.report_json import write_report_json
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
-COMMANDS = {"exec", "phantom", "models", "show", "gateway", "package", "train", "version"}
+COMMANDS = {"exec", "phantom", "models", "show", "gateway", "package", "train", "cohort", "evaluate", "version"}
 
 
 def invoke(*arguments: str | Path) -> str:
