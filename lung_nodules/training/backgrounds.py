@@ -25,6 +25,7 @@ from lung_nodules.stages.lungs import segment_lungs
 from lung_nodules.stages.morphology import dilate
 from lung_nodules.stages.series import select_series
 from lung_nodules.stages.volume import Volume, build_volume
+from lung_nodules.training.background_cache import read_cached
 
 
 class BackgroundSettings(Section):
@@ -57,8 +58,13 @@ class Exclusion:
     radius_mm: float
 
 
-def read_backgrounds(folder: Path, settings: BackgroundSettings) -> tuple[Background, ...]:
+def read_backgrounds(folder: Path, settings: BackgroundSettings, cache: Path | None = None) -> tuple[Background, ...]:
     """Read every training scan of a folder of DICOM folders.
+
+    Args:
+        folder: One folder a patient, and what `read_reference_scans` reads beside them.
+        settings: See `BackgroundSettings`.
+        cache: A folder that keeps what was resampled for later runs; None: nothing is kept.
 
     Raises:
         InputRefusal: A scan cannot be read.
@@ -68,7 +74,10 @@ def read_backgrounds(folder: Path, settings: BackgroundSettings) -> tuple[Backgr
     for patient in patients:
         if split_of(patient) is not Split.TRAIN:
             raise ValueError(f"{patient} is on the side {split_of(patient)} and must not train")
-    return tuple(_read_background(folder, patient, settings) for patient in patients)
+    made = read_cached(patients, folder, settings, lambda name: _read_background(folder, name, settings), cache)
+    return tuple(
+        Background(name, **arrays, spacing_mm=settings.spacing_mm) for name, arrays in zip(patients, made, strict=True)
+    )
 
 
 def cut(
@@ -82,7 +91,8 @@ def cut(
     return source[np.ix_(*indices)]
 
 
-def _read_background(folder: Path, patient: str, settings: BackgroundSettings) -> Background:
+def _read_background(folder: Path, patient: str, settings: BackgroundSettings) -> dict[str, npt.NDArray[np.generic]]:
+    """The arrays of a `Background` by the names of their fields."""
     line = Settings()
     volume = build_volume(select_series(read_instances(folder / patient, line), line), line)
     lungs = segment_lungs(volume, line)
@@ -91,7 +101,7 @@ def _read_background(folder: Path, patient: str, settings: BackgroundSettings) -
     lung = grid.sample((lungs.label_map > 0).astype(np.uint8)) >= 0.5
     hu = np.round(grid.sample(volume.array)).astype(np.int16)
     near = dilate(lung, line.detection.margin_mm, (settings.spacing_mm,) * 3)
-    return Background(patient, hu, near, clear, _sample_places(clear & lung, settings), settings.spacing_mm)
+    return {"hu": hu, "near_lung": near, "clear": clear, "lung_ijk": _sample_places(clear & lung, settings)}
 
 
 def _grid(volume: Volume, spacing_mm: float) -> PatchGrid:

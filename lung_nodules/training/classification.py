@@ -165,7 +165,7 @@ def train_classifier(
         progress: Told of each step.
         resume: Go on from the folder's checkpoint.
     """
-    run = start_run(network, settings.loop)
+    run = start_run(network, settings)
     if resume:
         run.resume(folder / "checkpoint.pt")
     judged = [crop for crop in validation if crop.num_readers >= 3 and crop.kind == "slices"]

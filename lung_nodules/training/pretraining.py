@@ -107,7 +107,7 @@ def pretrain(
         UsageRefusal: ``bad-settings`` for the ImageNet encoder, which is pre-trained already.
     """
     torch.manual_seed(settings.loop.seed)
-    run = start_run(channels_last(build_masked(settings, outliner)), settings.loop)
+    run = start_run(channels_last(build_masked(settings, outliner)), settings)
     if resume:
         run.resume(folder / "checkpoint.pt")
     with_outline = [crop for crop in crops if crop.consensus.any()]

@@ -98,6 +98,17 @@ def agree(number: int) -> int:
     return int(told.item())
 
 
+@contextmanager
+def first_rank_first() -> Iterator[None]:
+    """What the first rank does before the others do it, so that they find what it left on disk."""
+    is_first = this_rank().is_first
+    if not is_first:
+        agree(0)
+    yield
+    if is_first:
+        agree(0)
+
+
 class SharedBatchNorm(_BatchNorm):
     """Batch normalisation over the batch of all ranks, as `nn.SyncBatchNorm` does it, which runs on GPUs alone."""
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lung_nodules.training.loop import Forward, Loss, TensorBatch
+from lung_nodules.training.ranks import mean_over_ranks
 
 NUM_HEADED = 2  # the first outputs: nodule, malignancy
 
@@ -36,7 +37,7 @@ def soft_label_loss(
         target, known = batch["target"], batch["known"]
         entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
         entropy = entropy * _focus(logits, target, focal_gamma) * _balance(target, positive_shares)
-        per_output = (entropy * known).sum(dim=0) / known.sum(dim=0).clamp(min=1)
+        per_output = (entropy * known).sum(dim=0) / mean_over_ranks(known.sum(dim=0)).clamp(min=1)
         return (per_output * weights.to(per_output.device)).sum()
 
     return loss

@@ -10,6 +10,7 @@ from lung_nodules.cohorts.crops import NoduleCrop, read_crops
 from lung_nodules.cohorts.split import Split
 from lung_nodules.training.backgrounds import Background, BackgroundSettings, read_backgrounds
 from lung_nodules.training.publishing import git_commit
+from lung_nodules.training.ranks import first_rank_first
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,12 @@ def read_cohort(workshop: Workshop) -> tuple[tuple[NoduleCrop, ...], ...]:
 
 
 def read_scans(workshop: Workshop, spacing_mm: float) -> tuple[Background, ...]:
-    """The whole scans that train; makes the folder of the run."""
+    """The whole scans that train; makes the folder of the run, and a cache of resampled scans beside it."""
     workshop.run.mkdir(parents=True, exist_ok=True)
-    return read_backgrounds(workshop.scans, BackgroundSettings(spacing_mm=spacing_mm))
+    with first_rank_first():
+        return read_backgrounds(
+            workshop.scans, BackgroundSettings(spacing_mm=spacing_mm), workshop.run.parent / "cache"
+        )
 
 
 def well_read(crops: Sequence[NoduleCrop]) -> list[NoduleCrop]:

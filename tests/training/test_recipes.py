@@ -56,7 +56,7 @@ def test_all_three_are_taught_and_run(workshop: Callable[[str], Workshop]) -> No
 
     assert {score.name for score in record.scores} >= {"auc, suspicion as reported", "auc, readers' diameter alone"}
     assert all(score.low is not None and score.low <= score.value <= (score.high or 0) for score in record.scores)
-    assert set(record.operating_points) == {"sensitive", "balanced", "specific"}
+    assert set(record.operating_points) >= {"sensitive", "balanced", "specific"}
     assert record.data.num_patients == 10
     lines = (workshop("detection").run / "log.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["step"] == LOOP.steps
