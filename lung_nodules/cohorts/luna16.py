@@ -18,16 +18,17 @@ from typing import TypeVar
 
 import numpy as np
 
-from lung_nodules.cohorts.building import Loaded, ScanSource
+from lung_nodules.cohorts.building import LoadedScan, ScanSource
 from lung_nodules.cohorts.ct import read_metaimage
-from lung_nodules.cohorts.lidc import patient_of
+from lung_nodules.cohorts.lidc import patient_of, with_reading
 from lung_nodules.cohorts.marks import Reading
-from lung_nodules.cohorts.nodules import ReadNodule, gather_nodules, lay_together
+from lung_nodules.cohorts.nodules import ReadNodule, lay_together
 from lung_nodules.cohorts.outlines import Block
 from lung_nodules.errors import InputRefusal
 from lung_nodules.stages.geometry import Geometry
 
 NUM_FOLDS = 10
+MIN_READERS = 3  # accepted each of its nodules
 ANNOTATIONS, EXCLUDED, SCANS = "annotations.csv", "annotations_excluded.csv", "seriesuids.csv"
 CANDIDATES = ("candidates_V2.csv", "candidates.csv")  # the second version first: it has fewer misses
 
@@ -121,7 +122,7 @@ def patient_folds(luna16: Luna16) -> dict[str, int]:
 
 
 def luna16_sources(luna16: Luna16, readings: Mapping[str, Reading] | None = None) -> tuple[ScanSource, ...]:
-    """The scans with images and nodules, to cut crops from.
+    """The scans with images, whether or not they have nodules.
 
     Args:
         luna16: The download.
@@ -129,11 +130,11 @@ def luna16_sources(luna16: Luna16, readings: Mapping[str, Reading] | None = None
             diameter, of one mask and no reader.
     """
     if readings is None:
-        return tuple(_ball_source(scan) for scan in luna16.images if scan.nodules)
+        return tuple(_ball_source(scan) for scan in luna16.images)
     return tuple(
         _outlined_source(scan, readings[scan.series_instance_uid])
         for scan in luna16.images
-        if scan.series_instance_uid in readings and readings[scan.series_instance_uid].annotations
+        if scan.series_instance_uid in readings
     )
 
 
@@ -154,20 +155,21 @@ def ball(mark: LunaMark, geometry: Geometry) -> ReadNodule | None:
 
 
 def _outlined_source(scan: LunaScan, reading: Reading) -> ScanSource:
-    def load() -> Loaded:
-        volume = read_metaimage(_path(scan))
-        return volume, gather_nodules(reading, volume.geometry)
+    def load() -> LoadedScan:
+        return with_reading(read_metaimage(_path(scan)), reading)
 
-    return ScanSource(scan.patient_id, scan.series_instance_uid, load)
+    return ScanSource(scan.patient_id, scan.series_instance_uid, load, scan.path, bool(reading.annotations))
 
 
 def _ball_source(scan: LunaScan) -> ScanSource:
-    def load() -> Loaded:
+    def load() -> LoadedScan:
         volume = read_metaimage(_path(scan))
         balls = [ball(mark, volume.geometry) for mark in scan.nodules]
-        return volume, tuple(one for one in balls if one is not None)
+        excluded = tuple(mark.center_lps for mark in scan.excluded)
+        nodules = tuple(one for one in balls if one is not None)
+        return LoadedScan(volume, nodules, non_nodules_lps=excluded, min_readers=MIN_READERS)
 
-    return ScanSource(scan.patient_id, scan.series_instance_uid, load)
+    return ScanSource(scan.patient_id, scan.series_instance_uid, load, scan.path, bool(scan.nodules))
 
 
 def _scan(

