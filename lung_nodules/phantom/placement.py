@@ -59,7 +59,7 @@ def find_place(
     taken: list[tuple[Center, float]],
     rng: np.random.Generator,
 ) -> Center:
-    """Find the centre of a free place.
+    """Find the centre of a free place, in the lung that has fewer nodules where there is one.
 
     Args:
         spec: The nodule; its kind decides what it touches.
@@ -89,7 +89,7 @@ def find_place(
             f"There is no free place for a {spec.kind.value} nodule of {spec.diameter_mm:.0f} mm in the phantom.",
             "Ask for fewer or smaller nodules, or for more slices.",
         )
-    x, y, z = (float(v) for v in points[0])
+    x, y, z = (float(v) for v in _on_emptier_side(points, taken)[0])
     return x, y, z
 
 
@@ -127,6 +127,13 @@ def _clearest(points: Points, reach_mm: float, neighbours: Neighbourhood) -> Poi
         if clear.any():
             return points[clear]
     return points[:0]
+
+
+def _on_emptier_side(points: Points, taken: list[tuple[Center, float]]) -> Points:
+    """The points in the lung with fewer nodules; all of them where it has no room or both have as many."""
+    more_in_left = sum(1 if center[0] > 0 else -1 for center, _ in taken)
+    emptier = points[points[:, 0] * more_in_left < 0]
+    return emptier if len(emptier) else points
 
 
 def _beside_vessels(spec: NoduleSpec, neighbours: Neighbourhood, rng: np.random.Generator) -> Points:

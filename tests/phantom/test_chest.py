@@ -169,6 +169,22 @@ def test_the_demonstration_has_nodules_of_every_kind() -> None:
     assert max(nodule.diameter_mm for nodule in nodules) == 25
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_demonstration_has_nodules_in_both_lungs(seed: int) -> None:
+    anatomy = build_anatomy(seed)
+    wanted = default_phantom_settings().model_copy(update={"seed": seed})
+    placed = place_nodules(wanted, anatomy, GRID, Neighbourhood.of(grow_trees(anatomy, seed)))
+    sides = [nodule.side for nodule in placed]
+    assert {sides.count(-1), sides.count(1)} == {3, 4}
+
+
+def test_nodules_go_where_there_is_room_when_one_lung_has_none() -> None:
+    by_hand = tuple(NoduleSpec(diameter_mm=10, center_lps=(-80.0, 20.0, z)) for z in (0.0, 30.0))
+    wanted = PhantomSettings(nodules=(*by_hand, NoduleSpec(diameter_mm=10), NoduleSpec(diameter_mm=9)))
+    placed = place_nodules(wanted, ANATOMY, GRID, NEIGHBOURHOOD)
+    assert [nodule.side for nodule in placed] == [-1, -1, 1, 1]
+
+
 def test_a_nodule_outside_the_lungs_is_refused() -> None:
     wanted = PhantomSettings(nodules=(NoduleSpec(center_lps=(0.0, 60.0, 0.0)),))
     with pytest.raises(UsageRefusal, match="lies in neither lung") as refused:
