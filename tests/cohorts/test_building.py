@@ -150,6 +150,14 @@ class TestFolders:
             find_lidc_scans(tmp_path / "images")
         assert refused.value.code == "no-readings"
 
+    def test_other_files_beside_the_images_do_no_harm(self, tmp_path: Path) -> None:
+        write_scan(tmp_path / "lidc" / "a", "INVENTED-1")
+        (tmp_path / "lidc" / "a" / "0.txt").write_text("notes", encoding="utf-8")
+        (tmp_path / "lidc" / "a" / "1.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 40)
+        (tmp_path / "lidc" / "a" / "radiograph.xml").write_text("<IdriReadMessage/>", encoding="utf-8")
+        (tmp_path / "lidc" / "empty").mkdir()
+        assert build(tmp_path / "lidc", tmp_path / "out") == Built(1, 1, 2)
+
     def test_a_patient_s_scans_share_a_file_and_the_numbers_go_on(self, tmp_path: Path) -> None:
         for number, patient in enumerate(("INVENTED-2", "INVENTED-1", "INVENTED-2")):
             write_scan(tmp_path / "lidc" / str(number), patient)
