@@ -291,7 +291,9 @@ def read_settings(path: Path) -> Settings:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         return Settings.model_validate(document.get("lung_nodules") or {})
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+    except OSError as error:
+        raise UsageRefusal("bad-settings", f"The settings file {path} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
         raise UsageRefusal("bad-settings", f"The settings file {path.name} cannot be read: {error}.") from error
     except ValidationError as error:
         first = error.errors()[0]

@@ -39,3 +39,10 @@ def test_settings_that_cannot_be_used_are_refused(tmp_path: Path, text: str) -> 
     path.write_text(text)
     with pytest.raises(UsageRefusal, match=r"app\.yaml"):
         read_settings(path)
+
+
+def test_a_settings_file_that_is_missing_is_said_in_plain_words(tmp_path: Path) -> None:
+    with pytest.raises(UsageRefusal) as refused:
+        read_settings(tmp_path / "app.yaml")
+    expected = f"The settings file {tmp_path / 'app.yaml'} cannot be read: No such file or directory."
+    assert refused.value.sentence == expected

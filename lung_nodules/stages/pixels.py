@@ -22,6 +22,7 @@ from lung_nodules.stages.dicom_file import UnreadableFileError, read_pixel_data
 from lung_nodules.stages.instances import Instance
 
 AIR_HU = -1024  # the lowest value that the line knows; padding and everything below become this
+SEND_AGAIN = "Send the series again, or another series of the study."
 _HIGHEST_HU = np.iinfo(np.int16).max
 
 # what pydicom needs to know of the Image Pixel module (PS3.3 C.7.6.3)
@@ -142,11 +143,21 @@ def read_hu(instances: Sequence[Instance], settings: Settings) -> list[npt.NDArr
     except InputRefusal:
         raise
     except UnreadableFileError as error:
-        raise InputRefusal(error.code, f"The pixels of a slice cannot be read: {error.sentence}") from error
+        raise InputRefusal(
+            error.code, f"The pixels of {_name(instances)} cannot be read: {error.sentence}", SEND_AGAIN
+        ) from error
     except Exception as error:  # decoders raise whatever their libraries raise
         raise InputRefusal(
-            "damaged-file", "The pixels of a slice cannot be decoded: they are cut off or not what the header says."
+            "damaged-file",
+            f"The pixels of {_name(instances)} cannot be decoded: they are cut off or not what the header says.",
+            SEND_AGAIN,
         ) from error
+
+
+def _name(instances: Sequence[Instance]) -> str:
+    """The slice by a number that tells nothing of the patient."""
+    number = value_or_none(instances[0].header, "InstanceNumber")
+    return f"the slice with Instance Number {int(number)}" if isinstance(number, int) else "a slice"
 
 
 def _frame_hu(instance: Instance, pixel_data: pydicom.DataElement, settings: Settings) -> npt.NDArray[np.int16]:

@@ -207,13 +207,18 @@ def _axial_stack(part: Part, settings: Settings) -> Stack:
     if len(part.instances) < settings.series.min_num_slices:
         raise InputRefusal(
             "too-few-slices",
-            f"Only {len(part.instances)} slice(s); at least {settings.series.min_num_slices} are needed.",
+            f"The series has {_count_slices(len(part.instances))}; it takes {settings.series.min_num_slices} or more.",
+            "Send the complete series.",
         )
     stack = arrange_slices(part.instances, settings)
     to_axis_deg = np.rad2deg(np.arccos(min(1.0, abs(stack.geometry.direction[0][2]))))
     if to_axis_deg > settings.series.max_obliquity_deg:
         raise InputRefusal("not-axial", "The slices are not axial: a reformat in another plane.")
     return stack
+
+
+def _count_slices(number: int) -> str:
+    return "1 slice" if number == 1 else f"{number} slices"
 
 
 def _rank(usable: Sequence[_Usable], settings: SeriesSettings) -> list[_Usable]:

@@ -143,7 +143,7 @@ def arrange_slices(instances: Sequence[Instance], settings: Settings) -> Stack:
     planes, notes = _drop_repeated_slices(planes, settings)
     _check_identifiers(planes)
     if len(planes) < 2:
-        raise InputRefusal("too-few-slices", "A single slice is not a volume.")
+        raise InputRefusal("too-few-slices", "A single slice is not a volume.", "Send the complete series.")
     _check_size(planes, settings.volume)
     _check_tilt(planes, settings.volume)
     _check_distances(planes, settings.volume)
@@ -256,7 +256,11 @@ def _check_distances(planes: Sequence[Plane], settings: VolumeSettings) -> None:
             f" in a series of {spacing:.2f} mm.",
             "Send the complete series.",
         )
-    raise InputRefusal("non-uniform-spacing", f"Slice distances vary from {steps.min():.2f} to {steps.max():.2f} mm.")
+    raise InputRefusal(
+        "non-uniform-spacing",
+        f"Slice distances vary from {steps.min():.2f} to {steps.max():.2f} mm in {len(planes)} slices.",
+        "Send a series of equal slice distances, and the whole of it.",
+    )
 
 
 def _geometry(planes: Sequence[Plane]) -> Geometry:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 
+from lung_nodules.errors import InputRefusal
 from lung_nodules.settings import Settings
 from lung_nodules.stages.dicom_file import quiet_pydicom
 from lung_nodules.stages.geometry import Geometry
@@ -54,7 +55,7 @@ def build_volume(selection: Selection, settings: Settings) -> Volume:
         ``too-large`` or ``too-complex`` where a file of the input could not be read.
 
     Raises:
-        InputRefusal: Codes of `arrange_slices` and `read_hu`.
+        InputRefusal: Codes of `arrange_slices` and `read_hu`, with the number of slices that cannot be read.
     """
     with quiet_pydicom():
         stack = arrange_slices(selection.instances, settings)
@@ -76,10 +77,23 @@ def _read_pixels(stack: Stack, settings: Settings) -> npt.NDArray[np.int16]:
         for (index, _), plane in zip(frames, planes, strict=True):
             array[index] = plane
 
+    refusals: list[InputRefusal] = []
     with ThreadPoolExecutor(settings.volume.num_threads) as pool:
         for done in [pool.submit(fill, frames) for frames in by_file.values()]:
-            done.result()
+            try:
+                done.result()
+            except InputRefusal as refusal:
+                refusals.append(refusal)
+    if refusals:
+        raise _refuse_files(refusals, len(by_file))
     return array
+
+
+def _refuse_files(refusals: Sequence[InputRefusal], num_files: int) -> InputRefusal:
+    """One refusal for all files whose pixels cannot be read."""
+    first = refusals[0]
+    count = f"{len(refusals)} of {num_files} files cannot be read." if num_files > 1 else ""
+    return InputRefusal(first.code, f"{first.sentence} {count}".strip(), first.advice)
 
 
 def _frame_numbers(stack: Stack) -> tuple[int, ...]:

@@ -141,7 +141,11 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(
     good = {"-i": tmp_path / "in", "-o": tmp_path / "out", "-m": models}
     cases: list[tuple[dict[str, Any], ExitCode, str]] = [
         ({"-i": missing}, ExitCode.BAD_USAGE, "no such input"),
-        ({"-c": missing}, ExitCode.BAD_USAGE, "settings file"),
+        (
+            {"-c": missing},
+            ExitCode.BAD_USAGE,
+            f"The settings file {missing} cannot be read: No such file or directory.",
+        ),
         ({"--nonsense": 1}, ExitCode.BAD_USAGE, "--nonsense"),
         ({"-m": missing}, ExitCode.BAD_MODEL, "models folder"),
         ({"-m": altered}, ExitCode.BAD_MODEL, "not the ones"),

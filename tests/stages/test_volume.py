@@ -26,6 +26,7 @@ from ct_files import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from lung_nodules.errors import InputRefusal
 from lung_nodules.settings import Settings
@@ -88,6 +89,24 @@ class TestHounsfieldUnits:
         volume = read_volume(tmp_path)
         for index in range(series.num_slices):
             np.testing.assert_allclose(volume.array[index], expected_hu(series, index), atol=1.2)
+
+    @pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless, RLELossless], ids=lambda syntax: syntax.name)
+    @pytest.mark.parametrize("signed", [True, False])
+    def test_compressed_slices_are_those_that_were_compressed(self, syntax: UID, signed: bool, tmp_path: Path) -> None:
+        series = CTSeries(intercept=0.0 if signed else -1024.0)
+        for index in range(series.num_slices):
+            header = series.dataset(index)
+            if signed:
+                set_pixels(header, expected_hu(series, index))
+            save(header, tmp_path / f"{index}.dcm")
+            compressed = pydicom.dcmread(tmp_path / f"{index}.dcm")
+            compressed.compress(syntax, generate_instance_uid=False)
+            compressed.save_as(tmp_path / f"{index}.dcm")
+        volume = read_volume(tmp_path)
+        assert {str(header.file_meta.TransferSyntaxUID) for header in volume.headers} == {syntax}
+        assert volume.notes == ()
+        for index in range(series.num_slices):
+            np.testing.assert_array_equal(volume.array[index], np.rint(expected_hu(series, index)))
 
     def test_padding_and_values_below_air_become_air(self, tmp_path: Path) -> None:
         series = CTSeries()
@@ -193,6 +212,43 @@ class TestWhatIsRefused:
         with pytest.raises(InputRefusal, match="cut off") as refusal:
             build_volume(selection, Settings())
         assert refusal.value.code == "damaged-file"
+
+    def test_damaged_slices_are_counted_and_numbered_and_no_one_is_named(self, tmp_path: Path) -> None:
+        series = CTSeries()
+        paths = series.write(tmp_path, lambda header, index: setattr(header, "InstanceNumber", 500 + index))
+        selection = select(tmp_path)
+        for path in (paths[3], paths[17]):
+            os.truncate(path, path.stat().st_size - 100)
+        with pytest.raises(InputRefusal) as refusal:
+            build_volume(selection, Settings())
+        said = refusal.value.sentence
+        assert "Instance Number 503" in said or "Instance Number 517" in said
+        assert f"2 of {series.num_slices} files" in said
+        assert refusal.value.advice == "Send the series again, or another series of the study."
+        assert "Doe" not in said
+        assert "P1" not in said
+
+    @pytest.mark.parametrize(
+        ("indices", "shift_mm", "code", "words", "advice"),
+        [
+            (range(1), 0.0, "too-few-slices", "The series has 1 slice; it takes 10", "complete series"),
+            (range(9), 0.0, "too-few-slices", "The series has 9 slices; it takes 10", "complete series"),
+            (range(28), 2.0, "non-uniform-spacing", "in 28 slices", "equal slice distances"),
+        ],
+    )
+    def test_what_the_user_can_do_is_said(
+        self, indices: range, shift_mm: float, code: str, words: str, advice: str, tmp_path: Path
+    ) -> None:
+        def change(header: pydicom.Dataset, index: int) -> None:
+            if index % 3 == 1:
+                header.ImagePositionPatient[2] += shift_mm
+
+        CTSeries().write(tmp_path, change, indices)
+        with pytest.raises(InputRefusal) as refusal:
+            select(tmp_path)
+        assert refusal.value.code == code
+        assert words in refusal.value.sentence
+        assert advice in refusal.value.advice
 
     def test_a_volume_over_the_memory_limit(self, tmp_path: Path) -> None:
         CTSeries().write(tmp_path)
