@@ -3,20 +3,21 @@
 import atexit
 import os
 import sys
-from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
 
 
-class Without(MetaPathFinder):
+class Without(PathFinder):
     names = frozenset(os.environ["WITHOUT"].split(","))
 
-    def find_spec(self, name, path=None, target=None):
-        if name in self.names:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        """None as for what is not installed: libraries ask by `importlib.util.find_spec`, too."""
+        return None if name in cls.names else super().find_spec(name, path, target)
 
 
 def say_where() -> None:
     sys.stdout.write(f"library: {sys.modules['lung_nodules'].__file__}\n")
 
 
-sys.meta_path.insert(0, Without())
+sys.meta_path[:] = [Without if finder is PathFinder else finder for finder in sys.meta_path]
 atexit.register(say_where)
