@@ -211,6 +211,15 @@ def _train_command(kind: Kind) -> Callable[..., None]:
             str | None,
             typer.Option(metavar="ID_OR_FOLDER", help="Classifier with encoder=imagenet: hub id or folder of the ViT."),
         ] = None,
+        pseudo: Annotated[
+            Path | None,
+            typer.Option(
+                metavar="FOLDER",
+                exists=True,
+                file_okay=False,
+                help="Segmentation: unlabelled scans, one folder each; what the models are sure of trains, too.",
+            ),
+        ] = None,
         resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
         compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: slower start, faster steps.")] = False,
     ) -> None:
@@ -222,9 +231,11 @@ def _train_command(kind: Kind) -> Callable[..., None]:
         prepare_imports()
         from lung_nodules.training import recipes
 
-        workshop = recipes.Workshop(crops, scans, run, models_folder, resume, initial, pretrained)
+        workshop = recipes.Workshop(crops, scans, run, models_folder, resume, initial, pretrained, pseudo)
         given = [*(assignments or []), *([f"loop.steps={steps}"] if steps else []), f"loop.compiled={compiled}"]
-        recipes.teach(kind, workshop, given, choose_progress())
+        record = recipes.teach(kind, workshop, given, choose_progress())
+        if pseudo and record:
+            typer.echo(recipes.read_pseudo_counts(run / "pseudo"))
 
     return command
 

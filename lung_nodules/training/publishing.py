@@ -14,6 +14,7 @@ from lung_nodules.cohorts.crops import NoduleCrop
 from lung_nodules.networks.record import ModelRecord, Score, write_model
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.loop import Run, TrainingSettings
+from lung_nodules.training.pseudo import PSEUDO
 from lung_nodules.training.segmentation import WINDOW_HU
 
 MODEL_LICENCE = "Apache-2.0"
@@ -42,6 +43,8 @@ def publish(
         scores: Figures on patients that did not train.
         fields: The other fields of `ModelRecord`; the preprocessing only where it is not the training's.
     """
+    num_pseudo = sum(crop.kind == PSEUDO for crop in crops)
+    pseudo = [f"{num_pseudo} pseudo nodules, outlined by the models in hand in unlabelled scans"] if num_pseudo else []
     patients = {crop.patient_id for crop in crops} | {background.name for background in backgrounds}
     preprocessing = {
         "spacing_mm": settings.cube.spacing_mm,
@@ -53,7 +56,11 @@ def publish(
         "licence": MODEL_LICENCE,
         "preprocessing": preprocessing,
         "data": {
-            "cohorts": ["LIDC-IDRI nodule crops", "whole scans: " + ", ".join(sorted(b.name for b in backgrounds))],
+            "cohorts": [
+                "LIDC-IDRI nodule crops",
+                "whole scans: " + ", ".join(sorted(b.name for b in backgrounds)),
+                *pseudo,
+            ],
             "num_patients": len(patients),
             "num_examples": len(crops),
             "split": "train side of lung_nodules/cohorts/lidc_split.csv, by patient",

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lung_nodules.errors import UsageRefusal
 from lung_nodules.evaluation.crops import crop_dice
 from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.build import load_network
 from lung_nodules.networks.record import Kind, ModelRecord, load_model
-from lung_nodules.progress import Progress
+from lung_nodules.progress import Progress, SilentProgress
 from lung_nodules.training.classification import ClassificationTraining
 from lung_nodules.training.classification_recipe import teach_classification
 from lung_nodules.training.detection import DetectionTraining, found_crops, train_finder
 from lung_nodules.training.pretraining import EncoderRecord, PretrainingSettings, pretrain, write_encoder
+from lung_nodules.training.pseudo import read_pseudo_counts
 from lung_nodules.training.publishing import publish
+from lung_nodules.training.ranks import RankFinished, joined_ranks
 from lung_nodules.training.scores import mean_score
 from lung_nodules.training.segmentation import (
     WINDOW_HU,
@@ -26,10 +29,11 @@ from lung_nodules.training.segmentation import (
     fed_by,
     train_outliner,
 )
-from lung_nodules.training.workshop import Workshop, read_cohort, read_scans, well_read
+from lung_nodules.training.workshop import Workshop, find_pseudo_crops, read_cohort, read_scans, well_read
 
 __all__ = [
     "Workshop",
+    "read_pseudo_counts",
     "teach",
     "teach_classification",
     "teach_detection",
@@ -41,8 +45,24 @@ FULL_FLIPS = 8
 INNER_VOXELS = 96
 
 
-def teach(kind: Kind, workshop: Workshop, assignments: Sequence[str], progress: Progress) -> ModelRecord:
-    """Run the recipe of a kind of model, its settings changed by assignments such as ``loop.steps=100``."""
+def teach(kind: Kind, workshop: Workshop, assignments: Sequence[str], progress: Progress) -> ModelRecord | None:
+    """Run the recipe of a kind of model, its settings changed by assignments such as ``loop.steps=100``.
+
+    Under `torchrun` the ranks share the training; the first one alone judges and publishes, the others return None.
+
+    Raises:
+        UsageRefusal: ``bad-usage`` where unlabelled scans are named for another model than the outliner.
+    """
+    if workshop.pseudo and kind != "segmentation":
+        raise UsageRefusal("bad-usage", "Only the outliner learns from unlabelled scans (--pseudo).")
+    with joined_ranks() as rank:
+        try:
+            return _teach(kind, workshop, assignments, progress if rank.is_first else SilentProgress())
+        except RankFinished:
+            return None
+
+
+def _teach(kind: Kind, workshop: Workshop, assignments: Sequence[str], progress: Progress) -> ModelRecord:
     match kind:
         case "segmentation":
             return teach_segmentation(workshop, SegmentationTraining().changed(assignments), progress)
@@ -53,8 +73,9 @@ def teach(kind: Kind, workshop: Workshop, assignments: Sequence[str], progress: 
 
 
 def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progress: Progress) -> ModelRecord:
-    """Train and publish the outliner."""
+    """Train and publish the outliner, with what the models in hand find in unlabelled scans where some are named."""
     crops, validation, test = read_cohort(workshop)
+    crops += find_pseudo_crops(workshop, (*crops, *validation, *test), settings.pseudo, progress)
     backgrounds = read_scans(workshop, settings.cube.spacing_mm)
     run = train_outliner(
         crops,

@@ -28,6 +28,7 @@ from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.cubes import Cube, CubeSettings, draw_cube
 from lung_nodules.training.loop import Forward, LoopSettings, Loss, Run, TensorBatch, TrainingSettings, fit, start_run
 from lung_nodules.training.ranks import mean_over_ranks
+from lung_nodules.training.pseudo import PSEUDO, PseudoSettings
 
 WINDOW_HU = (-1000.0, 400.0)
 LOG_THRESHOLD = 0.4
@@ -46,6 +47,7 @@ class SegmentationTraining(TrainingSettings):
     )
     iso_weight: float = Field(2.0, ge=0, description="Sampling weight of crops with full context, relative.")
     hu_steps_limit: int = Field(8, ge=0, description="Crops whose HU scale was chained further are left out.")
+    pseudo: PseudoSettings = PseudoSettings()
     cross_entropy_weight: float = Field(10.0, ge=0)
 
 
@@ -56,7 +58,9 @@ class NoduleCubes(Dataset[TensorBatch]):
         self, crops: Sequence[NoduleCrop], backgrounds: Sequence[Background], settings: SegmentationTraining
     ) -> None:
         self.crops = usable_crops(crops, settings.hu_steps_limit)
-        self.weights = sampling_weights(self.crops, settings.weight_by_readers, settings.iso_weight)
+        self.weights = sampling_weights(
+            self.crops, settings.weight_by_readers, settings.iso_weight, settings.pseudo.weight
+        )
         self.backgrounds = backgrounds
         self.settings = settings
 
@@ -121,11 +125,12 @@ def usable_crops(crops: Sequence[NoduleCrop], hu_steps_limit: int) -> list[Nodul
 
 
 def sampling_weights(
-    crops: Sequence[NoduleCrop], by_readers: Sequence[float], iso_weight: float
+    crops: Sequence[NoduleCrop], by_readers: Sequence[float], iso_weight: float, pseudo_weight: float = 0.0
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """How often each crop is drawn; sums to one."""
     weights = np.array([by_readers[min(max(crop.num_masks, 1), 3) - 1] for crop in crops])
     weights *= np.array([iso_weight if crop.kind == "iso" else 1.0 for crop in crops])
+    weights[[crop.kind == PSEUDO for crop in crops]] = pseudo_weight
     return np.asarray(weights / weights.sum())
 
 
