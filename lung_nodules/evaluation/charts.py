@@ -184,7 +184,11 @@ def _comparison(canvas: Canvas, evaluation: Evaluation) -> None:
         heights = [np.nan if value is None else value for value in one["data"]]
         places = np.arange(len(labels)) - 0.4 + (number + 0.5) * width
         axes.bar(places, heights, width, color=one["backgroundColor"], label=one["label"])
-    axes.set_xticks(range(len(labels)), [label.replace(", ", ",\n") for label in labels])
+    axes.set_xticks(
+        range(len(labels)),
+        [label.replace(", ", ",\n").replace("suspicious ", "suspicious\n") for label in labels],
+        fontsize=9,
+    )
     axes.set_ylim(0, 1)
     axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
 

@@ -17,12 +17,12 @@ SPACING_MM = (2.0, 1.5, 1.5)
 SHAPE = (7, 44, 44)
 
 
-def write_tiny_crops(folder: Path) -> None:
-    """Write `nodules.csv` and one archive; every second nodule is large and rated suspicious."""
+def write_tiny_crops(folder: Path, growth: float = 1.0) -> None:
+    """Write `nodules.csv` and one archive; every second nodule is large and rated suspicious; `growth` scales all."""
     folder.mkdir(parents=True)
     rows, arrays = [], {}
     for number, patient in enumerate(patient for side in NUM_PATIENTS for patient in invented_patients(side)):
-        radius_mm = 4.0 + 3.0 * (number % 2) + 0.1 * (number % 5)
+        radius_mm = growth * (4.0 + 3.0 * (number % 2) + 0.1 * (number % 5))
         image, mask = _draw(radius_mm, np.random.default_rng(number))
         key = f"{patient}_n0"
         arrays |= {f"{key}/image": image, f"{key}/mask": mask}
