@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from lung_nodules.errors import ModelRefusal
@@ -32,6 +33,17 @@ def build_network(architecture: Architecture) -> nn.Module:
             "model-unsupported", f"This version cannot build {architecture.name} with the record's arguments."
         ) from error
     raise ModelRefusal("model-unsupported", f"This version does not know the architecture {architecture.name!r}.")
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """The network with its weights in the memory format that runs fastest on CPUs and tensor cores.
+
+    A network with kernels for planes stays as it is: the format is one of cubes.
+    """
+    if any(parameter.dim() == 4 for parameter in network.parameters()):
+        return network
+    formatted: nn.Module = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return formatted
 
 
 def load_network(model: Model) -> nn.Module:

@@ -65,7 +65,10 @@ class Score(_Part):
 
 
 class LinearHead(_Part):
-    """A logistic regression on named inputs: ``sigmoid(intercept + sum(weight * (x - mean) / scale))``."""
+    """A logistic regression on named inputs: ``sigmoid(intercept + sum(weight * (x - mean) / scale))``.
+
+    An input is a measured value by its name, or ``log1p NAME``: the natural logarithm of one plus that value.
+    """
 
     inputs: tuple[str, ...]
     mean: tuple[float, ...]

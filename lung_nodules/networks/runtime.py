@@ -117,13 +117,12 @@ class TorchNetwork:
     def __init__(self, model: Model, device: Literal["cpu", "cuda"], threads: int) -> None:
         import torch
 
-        from lung_nodules.networks.build import load_network
+        from lung_nodules.networks.build import channels_last, load_network
 
         self.record, self._torch, self._device = model.record, torch, device
         if device == "cpu":
             torch.set_num_threads(threads)
-        network: Any = load_network(model)
-        self._network = network.to(device=device, memory_format=torch.channels_last_3d)
+        self._network = channels_last(load_network(model).to(device))
         where = torch.cuda.get_device_name() if device == "cuda" else f"cpu, {threads} threads"
         self.identity = RuntimeIdentity(f"torch {torch.__version__} bf16", where)
 

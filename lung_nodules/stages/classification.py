@@ -16,7 +16,7 @@ In: the CT and its measured nodules. Out: the findings above the operating point
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,7 @@ RATING_SCALES = {  # LIDC's scales; internalStructure and calcification are clas
     "spiculation": (1, 5),
     "texture": (1, 5),
 }
+LOG_OF = "log1p "  # before the name of a head's input
 _SMALLEST = 1e-6
 
 
@@ -126,9 +127,17 @@ def head_inputs(logits: Mapping[str, float], features: Mapping[str, float], cand
 
 def apply_head(head: LinearHead, inputs: Mapping[str, float]) -> float:
     """Evaluate a logistic regression of the record, 0-1."""
-    values = np.array([inputs[name] for name in head.inputs])
-    standard = (values - head.mean) / head.scale
+    standard = (head_values(head.inputs, inputs) - head.mean) / head.scale
     return float(expit(head.intercept + standard @ head.weights))
+
+
+def head_values(names: Sequence[str], inputs: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    """The values of a head's inputs; ``log1p NAME`` is the natural logarithm of one plus what is named."""
+    values = [
+        np.log1p(max(inputs[name.removeprefix(LOG_OF)], 0.0)) if name.startswith(LOG_OF) else inputs[name]
+        for name in names
+    ]
+    return np.asarray(values, dtype=np.float64)
 
 
 def rating(name: str, logit: float) -> float:

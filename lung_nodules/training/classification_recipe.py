@@ -2,7 +2,7 @@
 
 With folds, one classifier more a fold of the training patients is trained, and reads patients whom it does not know.
 So the suspicion head sees every training nodule as it would see a new patient's, and not the few of the validation
-patients alone. Validation patients then set what is left: how sure the heads are, and the operating points.
+patients alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import partial
 from torch import nn
 
 from lung_nodules.cohorts.crops import NoduleCrop
+from lung_nodules.errors import UsageRefusal
 from lung_nodules.evaluation.measured import Measured, decided, measure_crops
 from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.build import load_network
@@ -42,6 +43,7 @@ from lung_nodules.training.heads import fit_nodule, fit_suspicion, fit_suspicion
 from lung_nodules.training.mistakes import mine, mine_crops
 from lung_nodules.training.operating_points import DEFAULT_POINT, ScanRate, operating_points
 from lung_nodules.training.publishing import publish
+from lung_nodules.training.ranks import this_rank
 from lung_nodules.training.scores import auc_gain_score, auc_score
 from lung_nodules.training.segmentation import WINDOW_HU, fed_by
 from lung_nodules.training.workshop import Workshop, read_cohort, read_scans, well_read
@@ -64,6 +66,8 @@ class Bench:
 
 def teach_classification(workshop: Workshop, settings: ClassificationTraining, progress: Progress) -> ModelRecord:
     """Train and publish the classifier; it needs the outliner and the finder in the models folder."""
+    if settings.folds and this_rank().count > 1:
+        raise UsageRefusal("bad-settings", "Classifiers by fold are trained one after another, by one rank.")
     crops, validation, test = read_cohort(workshop)
     backgrounds = read_scans(workshop, settings.cube.spacing_mm)
     outliner, finder = (load_model(workshop.models / kind) for kind in ("segmentation", "detection"))
@@ -78,7 +82,7 @@ def teach_classification(workshop: Workshop, settings: ClassificationTraining, p
     trained = run.average.module
     known = [_measure(bench, side, trained) for side in (validation, test)]
     if out_of_fold:
-        suspicion = fit_suspicion(out_of_fold, known[0])
+        suspicion = fit_suspicion([*out_of_fold, *known[0]])
     else:
         suspicion = fit_suspicion_on_validation(_measure(bench, crops, trained), known[0])
     nodule, points = _fit_nodule(bench, trained, rate)

@@ -8,14 +8,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lung_nodules.networks.build import build_network, load_network
+from lung_nodules.networks.build import build_network, channels_last, load_network
 from lung_nodules.networks.imagenet import IMAGENET_VIT, PlanesViT, read_pretrained
 from lung_nodules.networks.masked import without_head
 from lung_nodules.networks.record import Architecture, load_model
 from lung_nodules.networks.vit import HybridViT
 from lung_nodules.training import pretraining
 from lung_nodules.training.classifier_shape import ClassifierShape, architecture
-from lung_nodules.training.segmentation import channels_last
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class ClassifierStart:
             network.encoder.load_unet(self.outliner)
         if self.initial is not None:
             _load_initial(self.initial, network)
-        return network if isinstance(network, PlanesViT) else channels_last(network), described
+        return channels_last(network), described
 
     def _on_imagenet(self, shape: ClassifierShape) -> tuple[nn.Module, Architecture]:
         config, tensors = read_pretrained(self.pretrained or IMAGENET_VIT)

@@ -1,73 +1,114 @@
 """Fitting the classifier's heads: logistic regressions that join the network's outputs with the measurements.
 
-A network knows its own training nodules too well. Where networks by fold have read them, the suspicion head is fitted
-to all of them and to the validation patients at once. Else it is fitted in two steps: a regression on the measurements
-alone to training patients; how much of it and of the image is to be believed to validation patients. Either way is
-linear, so it is stored as one head.
+The suspicion head learns from the readers' mean ratings as soft labels. Compared in five folds by patient on training
+and validation patients with hard labels, with splines and with boosted trees, that and a few logarithms were best (AUC
+above 3 against below 3 0.922; hard labels without logarithms 0.915, boosted trees 0.919; n 796).
+
+A network knows its own training nodules too well. Where networks by fold have read them, the head is fitted to all of
+them and to the validation patients at once. Else it is fitted in two steps: a regression on the measurements alone to
+training patients; how much of it and of the image is to be believed to validation patients. Either way is linear, so it
+is stored as one head.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
-from lung_nodules.evaluation.measured import Measured, decided
+from lung_nodules.evaluation.measured import MALIGNANCY_MIDDLE, MIN_READERS, Measured, decided
 from lung_nodules.networks.record import LinearHead
+from lung_nodules.stages.classification import LOG_OF, head_values
+from lung_nodules.training.folds import fold_of
 from lung_nodules.training.temperature import fit_temperature, tempered
 
 NODULE_INPUTS = ("image.nodule", "candidate.logit")
-STRENGTH = 0.3  # inverse regularisation of the regression on measurements
+LOGGED = tuple(
+    f"feature.{name}"
+    for name in (
+        "mean_diameter_mm",
+        "long_axis_mm",
+        "surface_to_volume",
+        "margin_sharpness",
+        "std_hu",
+        "shell_std_hu",
+    )
+)
+STRENGTH = 0.3  # inverse regularisation
+SHARPNESS = 2.5  # of the soft labels, per step of the malignancy scale
+WIDER_MUST_GAIN = 0.002  # in AUC, for all of the image's ratings to be taken
 
 Table = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.bool_]
 
 
-def fit_suspicion(out_of_fold: Sequence[Measured], validation: Sequence[Measured]) -> LinearHead:
-    """Fit the suspicion head to training and validation patients; 0-1, as `fit_suspicion_on_validation`.
+def fit_suspicion(nodules: Sequence[Measured]) -> LinearHead:
+    """Fit the suspicion head; 0-1, the share of such nodules whose mean malignancy rating is above 3.
 
-    How sure it is, its temperature, is fitted to the validation patients alone: only they were read by the network that
-    is published.
+    The image enters by its malignancy alone or by all of its ratings, whichever tells more in folds by patient.
 
     Args:
-        out_of_fold: Training patients' nodules, each read by a network that does not know the patient.
-        validation: Validation patients' nodules, read by the network that is published.
+        nodules: Of training and validation patients, each read by a network that does not know the patient.
     """
-    both = decided([*out_of_fold, *validation])
-    names = tuple(
-        name for name in both[0].inputs if name.startswith(("feature.", "image.")) and name != NODULE_INPUTS[0]
-    )
-    head = fit_logistic(*_table(both, names), names, STRENGTH)
-    table, labels = _table(decided(validation), names)
-    return tempered(head, fit_temperature(head_logits(head, table), labels))
+    read = well_rated(nodules)
+    names = (*measurements(read), "image.malignancy")
+    ratings = tuple(name for name in read[0].inputs if name.startswith("image.") and name not in NODULE_INPUTS)
+    wider = (*measurements(read), *ratings)
+    if cross_validated_auc(read, wider) > cross_validated_auc(read, names) + WIDER_MUST_GAIN:
+        names = wider
+    return _straightened(_fit_soft(read, names), decided(read))
 
 
 def fit_suspicion_on_validation(train: Sequence[Measured], validation: Sequence[Measured]) -> LinearHead:
-    """Fit the suspicion head; 0-1, the share of such nodules whose mean malignancy rating is above 3.
+    """Fit the suspicion head in two steps where no network by fold has read the training patients; 0-1, as above.
 
     Args:
         train: Training patients' nodules, read by the network that learned from them; only measurements are used.
         validation: Validation patients' nodules.
     """
-    from sklearn.linear_model import LogisticRegression  # of the training extra
-
-    names = tuple(name for name in decided(train)[0].inputs if name.startswith("feature."))
-    table, labels = _table(decided(train), names)
-    mean, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-6)
-    ruler = LogisticRegression(C=STRENGTH, max_iter=1000).fit((table - mean) / scale, labels)
-    held, held_labels = _table(decided(validation), names)
-    image = _table(decided(validation), ("image.malignancy",))[0][:, 0]
-    measured = (held - mean) / scale @ ruler.coef_[0] + ruler.intercept_[0]
-    joint = LogisticRegression(C=10.0, max_iter=1000).fit(np.column_stack([measured, image]), held_labels)
+    read = well_rated(train)
+    ruler = _fit_soft(read, measurements(read))
+    judged = decided(validation)
+    table, labels = _table(judged, ruler.inputs)
+    image = _table(judged, ("image.malignancy",))[0][:, 0]
+    joint = _logistic(np.column_stack([head_logits(ruler, table), image]), labels, strength=10.0)
     of_ruler, of_image = joint.coef_[0]
     return LinearHead(
-        inputs=(*names, "image.malignancy"),
-        mean=(*mean.tolist(), 0.0),
-        scale=(*scale.tolist(), 1.0),
-        weights=(*(of_ruler * ruler.coef_[0]).tolist(), float(of_image)),
-        intercept=float(joint.intercept_[0] + of_ruler * ruler.intercept_[0]),
+        inputs=(*ruler.inputs, "image.malignancy"),
+        mean=(*ruler.mean, 0.0),
+        scale=(*ruler.scale, 1.0),
+        weights=(*(of_ruler * np.array(ruler.weights)).tolist(), float(of_image)),
+        intercept=float(joint.intercept_[0] + of_ruler * ruler.intercept),
     )
+
+
+def well_rated(nodules: Sequence[Measured]) -> list[Measured]:
+    """Nodules that three and more readers rated, those of the middle of the scale among them."""
+    return [one for one in nodules if one.crop.num_readers >= MIN_READERS]
+
+
+def measurements(nodules: Sequence[Measured]) -> tuple[str, ...]:
+    """The names of the measured features, and of the logarithms of those that span orders of magnitude."""
+    plain = tuple(name for name in nodules[0].inputs if name.startswith("feature."))
+    return plain + tuple(f"{LOG_OF}{name}" for name in LOGGED if name in plain)
+
+
+def cross_validated_auc(nodules: Sequence[Measured], names: tuple[str, ...], num_folds: int = 5) -> float:
+    """AUC of a suspicion head with these inputs, mean malignancy above 3 against below 3, in folds by patient."""
+    from sklearn.metrics import roc_auc_score  # of the training extra
+
+    logits, labels = list[float](), list[bool]()
+    for fold in range(num_folds):
+        held = decided([one for one in nodules if fold_of(one.crop.patient_id, num_folds) == fold])
+        others = [one for one in nodules if fold_of(one.crop.patient_id, num_folds) != fold]
+        if held and others:
+            head = _fit_soft(others, names)
+            logits += head_logits(head, _table(held, names)[0]).tolist()
+            labels += [one.is_suspicious for one in held]
+    return float(roc_auc_score(labels, logits)) if len(set(labels)) == 2 else 0.5
 
 
 def fit_nodule(
@@ -96,22 +137,24 @@ def fit_nodule(
 
 
 def fit_logistic(
-    table: Table, labels: Labels, names: tuple[str, ...], strength: float, *, balanced: bool = False
+    table: Table,
+    labels: npt.ArrayLike,
+    names: tuple[str, ...],
+    strength: float,
+    *,
+    balanced: bool = False,
 ) -> LinearHead:
     """A logistic regression on standardised inputs.
 
     Args:
         table: (rows, inputs).
-        labels: (rows,).
+        labels: (rows,) 0 or 1, or shares between: a row then counts in both classes by its part.
         names: Of the inputs.
         strength: Inverse regularisation.
         balanced: Both classes weigh the same.
     """
-    from sklearn.linear_model import LogisticRegression  # of the training extra
-
     mean, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-6)
-    weight = "balanced" if balanced else None
-    fitted = LogisticRegression(C=strength, class_weight=weight, max_iter=1000).fit((table - mean) / scale, labels)
+    fitted = _logistic((table - mean) / scale, labels, strength, balanced=balanced)
     return LinearHead(
         inputs=names,
         mean=tuple(mean.tolist()),
@@ -126,6 +169,33 @@ def head_logits(head: LinearHead, table: Table) -> Table:
     return np.asarray(head.intercept + (table - head.mean) / head.scale @ np.array(head.weights))
 
 
+def _fit_soft(nodules: Sequence[Measured], names: tuple[str, ...]) -> LinearHead:
+    """A head on the readers' mean rating as soft label: just above the middle tells less than far above."""
+    mean_rating = np.array([one.crop.ratings["malignancy"] for one in nodules])
+    return fit_logistic(
+        _table(nodules, names)[0], expit(SHARPNESS * (mean_rating - MALIGNANCY_MIDDLE)), names, STRENGTH
+    )
+
+
+def _straightened(head: LinearHead, judged: Sequence[Measured]) -> LinearHead:
+    """The head with its logit moved and scaled (Platt 1999), so that it is the share of suspicious ones among these."""
+    table, labels = _table(judged, head.inputs)
+    fitted = _logistic(head_logits(head, table)[:, None], labels, strength=1e4)
+    slope, shift = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    weights = tuple(slope * weight for weight in head.weights)
+    return head.model_copy(update={"weights": weights, "intercept": slope * head.intercept + shift})
+
+
+def _logistic(table: Table, labels: npt.ArrayLike, strength: float, *, balanced: bool = False) -> Any:
+    from sklearn.linear_model import LogisticRegression  # of the training extra
+
+    share = np.asarray(labels, dtype=float)
+    rows, weights = np.concatenate([table, table]), np.concatenate([share, 1 - share])
+    given = weights > 0
+    model = LogisticRegression(C=strength, class_weight="balanced" if balanced else None, max_iter=3000)
+    return model.fit(rows[given], np.repeat([True, False], len(table))[given], sample_weight=weights[given])
+
+
 def _table(measured: Sequence[Measured], names: Sequence[str]) -> tuple[Table, Labels]:
-    table = np.array([[one.inputs[name] for name in names] for one in measured])
+    table = np.array([head_values(names, one.inputs) for one in measured])
     return table, np.array([one.is_suspicious for one in measured])

@@ -178,6 +178,11 @@ class TestHeads:
         # b: (12 - 10) / 4 = 0.5 times 0.5; a: (5 - 1) / 2 = 2 times -1
         assert apply_head(head, {"a": 5.0, "b": 12.0, "other": 99.0}) == pytest.approx(sigmoid(0.25 + 0.25 - 2))
 
+    def test_a_head_may_take_the_logarithm_of_an_input(self) -> None:
+        head = LinearHead(inputs=("log1p a", "a"), mean=(0, 0), scale=(1, 1), weights=(2.0, 1.0), intercept=0)
+        assert apply_head(head, {"a": math.e - 1}) == pytest.approx(sigmoid(2 + math.e - 1))
+        assert apply_head(head, {"a": -0.5}) == pytest.approx(sigmoid(-0.5))
+
     def test_the_inputs_are_named_by_where_they_come_from(self) -> None:
         inputs = head_inputs({"nodule": 1.5}, {"volume_mm3": 20.0}, 0.8)
         assert inputs == pytest.approx(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,34 @@ def test_all_three_are_taught_and_run(workshop: Callable[[str], Workshop]) -> No
     cube = torch.zeros(1, 1, 16, 16, 16).numpy()
     assert networks.finder(cube).shape == networks.outliner(cube).shape == cube.shape
     assert networks.classifier(cube).shape == (1, len(record.outputs))
+
+
+@pytest.mark.slow
+def test_a_classifier_by_folds_on_an_imagenet_encoder_is_taught_and_run(
+    workshop: Callable[[str], Workshop], tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ViTConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, image_size=32, patch_size=16
+    )
+    transformers.ViTModel(config).save_pretrained(tmp_path / "vit")
+    if not (workshop("any").models / "detection").is_dir():
+        teach_segmentation(workshop("segmentation"), OUTLINER, SilentProgress())
+        teach_detection(workshop("detection"), FINDER, SilentProgress())
+    place = replace(workshop("folds"), pretrained=str(tmp_path / "vit"))
+    changes = {"encoder": "imagenet", "folds": 2, "fold_finder_steps": 2, "balanced": True, "focal_gamma": 1.0}
+    record = teach_classification(place, CLASSIFIER.model_copy(update=changes), SilentProgress())
+
+    assert record.architecture.name == "imagenet-vit"
+    assert "image.malignancy" in record.heads["suspicion"].inputs
+    assert {path.name for path in place.run.iterdir() if path.is_dir()} >= {
+        "classifier-fold-0",
+        "classifier-fold-1",
+        "finder-fold-0",
+        "finder-fold-1",
+    }
+    networks = open_networks(load_models(place.models), RuntimeSettings(runtime="torch", num_threads=1))
+    assert networks.classifier(torch.zeros(1, 1, 16, 16, 16).numpy()).shape == (1, len(record.outputs))
 
 
 class InterruptedError_(Exception):  # noqa: N801, N818  # stands for Ctrl-C
