@@ -18,6 +18,7 @@ from lung_nodules.cohorts.crops import NoduleCrop
 from lung_nodules.networks.patches import PatchGrid
 from lung_nodules.settings import Section
 from lung_nodules.training.backgrounds import Background, cut
+from lung_nodules.training.scanner_effects import change_kernel, thicken_slices
 
 AIR_HU = -1024
 LUNG_BLOCK_VOXELS = 72  # a cube of 48 fits in it, turned and shifted
@@ -34,6 +35,10 @@ class CubeSettings(Section):
     noise_hu: float = Field(25.0, ge=0, le=200, description="Greatest standard deviation of added noise.")
     gain: float = Field(0.03, ge=0, le=0.5, description="Greatest relative change of contrast.")
     shift_hu: float = Field(50.0, ge=0, le=500, description="Greatest shift of all values.")
+    kernel_share: float = Field(0.0, ge=0, le=1, description="Of cubes: blurred or sharpened in plane.")
+    kernel_sigma_mm: float = Field(0.8, gt=0, le=3, description="Of that: the Gaussian's standard deviation.")
+    thickness_share: float = Field(0.0, ge=0, le=1, description="Of cubes: read as thicker slices.")
+    thickness_mm: tuple[float, float] = Field((1.5, 5.0), description="Of that: thinnest and thickest.")
     lung_context: float = Field(0.65, ge=0, le=1, description="Share of cubes with real lung above and below.")
     feather_voxels: int = Field(2, ge=0, le=8, description="Blended slices beyond the crop, without loss.")
     seam_tries: int = Field(
@@ -147,17 +152,30 @@ def with_worn_edges(
 
 
 def augment(cube: Cube, settings: CubeSettings, rng: np.random.Generator) -> Cube:
-    """Mirror, transpose in plane, and change noise, contrast and level."""
+    """Mirror, transpose in plane, change the scanner where that is wanted, and noise, contrast and level."""
     arrays = [cube.hu, cube.target, cube.known]
     flips = [axis for axis in range(3) if rng.random() < 0.5]
     arrays = [np.flip(array, tuple(flips)) for array in arrays]
     if rng.random() < 0.5:
         arrays = [array.transpose(0, 2, 1) for array in arrays]
     hu, target, known = (np.ascontiguousarray(array) for array in arrays)
+    hu = _other_scanner(hu, settings, rng)
     hu = (hu - AIR_HU) * (1 + rng.uniform(-settings.gain, settings.gain)) + AIR_HU
     hu = hu + rng.uniform(-settings.shift_hu, settings.shift_hu)
     noise = rng.standard_normal(hu.shape, dtype=np.float32) * np.float32(rng.uniform(0, settings.noise_hu))
     return Cube((hu + noise).astype(np.float32), target, known)
+
+
+def _other_scanner(
+    hu: npt.NDArray[np.float32], settings: CubeSettings, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Another kernel, thicker slices, both or neither; what is off draws no number."""
+    if settings.kernel_share and rng.random() < settings.kernel_share:
+        hu = change_kernel(hu, rng.uniform(-1, 1), settings.kernel_sigma_mm / settings.spacing_mm)
+    if settings.thickness_share and rng.random() < settings.thickness_share:
+        thickness = rng.uniform(*settings.thickness_mm) / settings.spacing_mm
+        hu = thicken_slices(hu, thickness, rng.uniform(0, thickness))
+    return hu
 
 
 def _random_grid(excerpt: Excerpt, settings: CubeSettings, rng: np.random.Generator) -> PatchGrid:

@@ -28,11 +28,12 @@ from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.cubes import CubeSettings, draw_background, draw_cube, with_slab
 from lung_nodules.training.loop import LoopSettings, Run, TensorBatch, TrainingSettings, fit, start_run
 from lung_nodules.training.mistakes import MiningSettings, Mistake, mine, smoothed
+from lung_nodules.training.outline_losses import LossName, outline_loss
+from lung_nodules.training.pasted import draw_pasted
 from lung_nodules.training.segmentation import (
     WINDOW_HU,
     channels_last,
     fed_by,
-    outline_loss,
     sampling_weights,
     to_batch,
     usable_crops,
@@ -44,12 +45,18 @@ class DetectionTraining(TrainingSettings):
 
     variant: Variant = "residual"
     channels: tuple[int, ...] = (16, 32, 64, 128)
+    deep_supervision: bool = Field(default=False, description="Coarser levels learn to find too.")
     cube: CubeSettings = CubeSettings(center_jitter_mm=16.0)
     loop: LoopSettings = LoopSettings(steps=3000, learning_rate=1e-3)
     weight_by_readers: tuple[float, float, float] = (0.2, 0.5, 1.0)
     iso_weight: float = Field(default=2.0, ge=0)
     hu_steps_limit: int = Field(default=8, ge=0)
-    cross_entropy_weight: float = Field(default=10.0, ge=0)
+    loss: LossName = "dice-bce"
+    cross_entropy_weight: float = Field(default=10.0, ge=0, description="Of what stands beside Dice in the loss.")
+    paste_share: float = Field(
+        default=0.0, ge=0, le=1, description="Of cubes with a nodule: pasted into a training scan or a phantom."
+    )
+    phantoms: int = Field(default=0, ge=0, le=50, description="Synthetic chests that stand beside the training scans.")
     negative_share: float = Field(default=0.375, ge=0, le=1, description="Cubes without a nodule.")
     mined_share: float = Field(default=0.6, ge=0, le=1, description="Of these, from mined places where there are any.")
     slab_share: float = Field(default=0.4, ge=0, le=1, description="Of these, with a slab of other lung pasted in.")
@@ -77,6 +84,9 @@ class FinderCubes(Dataset[TensorBatch]):
         if rng.random() < self.settings.negative_share:
             return self._negative(rng)
         crop = self.crops[rng.choice(len(self.crops), p=self.weights)]
+        if self.settings.paste_share and self.backgrounds and rng.random() < self.settings.paste_share:
+            background = self.backgrounds[int(rng.integers(len(self.backgrounds)))]
+            return to_batch(draw_pasted(crop, background, self.settings.cube, rng))
         return to_batch(draw_cube(crop, self.backgrounds, self.settings.cube, rng))
 
     def _negative(self, rng: np.random.Generator) -> TensorBatch:
@@ -122,7 +132,7 @@ def train_finder(
         resume: Go on from the folder's checkpoint; what the finder was wrong about is mined again first.
     """
     torch.manual_seed(settings.loop.seed)
-    network = build_unet(settings.variant, settings.channels)
+    network = build_unet(settings.variant, settings.channels, settings.deep_supervision)
     if initial is not None:
         network.load_state_dict(initial.state_dict())
     run = start_run(channels_last(network), settings)
@@ -137,7 +147,7 @@ def train_finder(
         fit(
             run,
             FinderCubes(crops, backgrounds, mistakes, settings),
-            outline_loss(settings.cross_entropy_weight),
+            outline_loss(settings.cross_entropy_weight, settings.loss),
             lambda network: {"found": float(np.mean(found_crops(network, judged, settings)))},
             settings.loop,
             folder,

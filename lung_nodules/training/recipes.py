@@ -17,6 +17,7 @@ from lung_nodules.progress import Progress, SilentProgress
 from lung_nodules.training.classification import ClassificationTraining
 from lung_nodules.training.classification_recipe import teach_classification
 from lung_nodules.training.detection import DetectionTraining, found_crops, train_finder
+from lung_nodules.training.phantoms import phantom_backgrounds
 from lung_nodules.training.pretraining import EncoderRecord, PretrainingSettings, pretrain, write_encoder
 from lung_nodules.training.pseudo import read_pseudo_counts
 from lung_nodules.training.publishing import publish
@@ -28,6 +29,7 @@ from lung_nodules.training.segmentation import (
     choose_threshold,
     fed_by,
     train_outliner,
+    unet_architecture,
 )
 from lung_nodules.training.workshop import Workshop, find_pseudo_crops, read_cohort, read_scans, well_read
 
@@ -109,7 +111,7 @@ def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progr
             "kind": "segmentation",
             "git_commit": workshop.commit,
             "description": "Outlines the nodule in the middle of a cube.",
-            "architecture": {"name": "unet", "arguments": {"variant": settings.variant, "channels": settings.channels}},
+            "architecture": unet_architecture(settings.variant, settings.channels, settings.deep_supervision),
             "outputs": ["nodule"],
             "operating_points": {
                 "default": {"threshold": threshold, "chosen_on": "validation patients: best mean Dice"}
@@ -123,6 +125,7 @@ def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: P
     """Train and publish the finder; it starts from the outliner in the models folder where nothing else is named."""
     crops, validation, test = read_cohort(workshop)
     backgrounds = read_scans(workshop, settings.cube.spacing_mm)
+    backgrounds = (*backgrounds, *phantom_backgrounds(settings.phantoms, settings.cube.spacing_mm))
     run = train_finder(
         crops,
         validation,
@@ -159,7 +162,7 @@ def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: P
             "kind": "detection",
             "git_commit": workshop.commit,
             "description": "Says for every voxel of the lungs whether it belongs to a nodule.",
-            "architecture": {"name": "unet", "arguments": {"variant": settings.variant, "channels": settings.channels}},
+            "architecture": unet_architecture(settings.variant, settings.channels, settings.deep_supervision),
             "preprocessing": preprocessing,
             "outputs": ["nodule"],
             "operating_points": {

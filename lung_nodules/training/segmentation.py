@@ -1,19 +1,19 @@
 """Teaching the outliner: where a nodule ends, its centre known to a few millimetres.
 
-Method and figures: a residual U-Net on 48 mm cubes at 1 mm; soft consensus of the readers as target; Dice with squared
-denominators (Milletari 2016, 10.1109/3DV.2016.79) plus weighted cross-entropy over the voxels whose label is known.
+Method and figures: a residual U-Net on 48 mm cubes at 1 mm; soft consensus of the readers as target; Dice plus weighted
+cross-entropy over the voxels whose label is known (`outline_losses`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from monai.losses.dice import MaskedDiceLoss
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
 
 from lung_nodules.cohorts.crops import NoduleCrop
@@ -26,14 +26,13 @@ from lung_nodules.networks.unet import Variant, build_unet
 from lung_nodules.progress import Progress
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.cubes import Cube, CubeSettings, draw_cube
-from lung_nodules.training.loop import Forward, LoopSettings, Loss, Run, TensorBatch, TrainingSettings, fit, start_run
-from lung_nodules.training.ranks import mean_over_ranks
+from lung_nodules.training.loop import LoopSettings, Run, TensorBatch, TrainingSettings, fit, start_run
+from lung_nodules.training.outline_losses import LossName, outline_loss
 from lung_nodules.training.pseudo import PSEUDO, PseudoSettings
 
 WINDOW_HU = (-1000.0, 400.0)
 LOG_THRESHOLD = 0.4
 THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)  # tried on validation patients
-_DICE = MaskedDiceLoss(sigmoid=True, squared_pred=True, smooth_nr=1.0, smooth_dr=1.0)
 
 
 class SegmentationTraining(TrainingSettings):
@@ -41,6 +40,7 @@ class SegmentationTraining(TrainingSettings):
 
     variant: Variant = "residual"
     channels: tuple[int, ...] = (16, 32, 64, 128)
+    deep_supervision: bool = Field(False, description="Coarser levels learn the outline too.")
     loop: LoopSettings = LoopSettings(best_figure="dice")
     weight_by_readers: tuple[float, float, float] = Field(
         (0.2, 0.5, 1.0), description="Sampling weight of nodules outlined by one, two, three or more readers."
@@ -48,7 +48,8 @@ class SegmentationTraining(TrainingSettings):
     iso_weight: float = Field(2.0, ge=0, description="Sampling weight of crops with full context, relative.")
     hu_steps_limit: int = Field(8, ge=0, description="Crops whose HU scale was chained further are left out.")
     pseudo: PseudoSettings = PseudoSettings()
-    cross_entropy_weight: float = Field(10.0, ge=0)
+    loss: LossName = "dice-bce"
+    cross_entropy_weight: float = Field(10.0, ge=0, description="Of what stands beside Dice in the loss.")
 
 
 class NoduleCubes(Dataset[TensorBatch]):
@@ -94,7 +95,7 @@ def train_outliner(
         resume: Go on from the folder's checkpoint.
     """
     torch.manual_seed(settings.loop.seed)
-    network = build_unet(settings.variant, settings.channels)
+    network = build_unet(settings.variant, settings.channels, settings.deep_supervision)
     if initial is not None:
         network.load_state_dict(initial.state_dict())
     run = start_run(channels_last(network), settings)
@@ -104,13 +105,19 @@ def train_outliner(
     fit(
         run,
         NoduleCubes(crops, backgrounds, settings),
-        outline_loss(settings.cross_entropy_weight),
+        outline_loss(settings.cross_entropy_weight, settings.loss),
         lambda average: {"dice": float(np.mean(crop_dice(reader(average), judged, fed, LOG_THRESHOLD)))},
         settings.loop,
         folder,
         progress,
     )
     return run
+
+
+def unet_architecture(variant: Variant, channels: Sequence[int], deep_supervision: bool) -> dict[str, Any]:
+    """What a record says of a U-Net; deep supervision is named only where there is some."""
+    supervised = {"deep_supervision": True} if deep_supervision else {}
+    return {"name": "unet", "arguments": {"variant": variant, "channels": list(channels), **supervised}}
 
 
 def channels_last(network: nn.Module) -> nn.Module:
@@ -141,20 +148,6 @@ def to_batch(cube: Cube) -> TensorBatch:
         "target": torch.from_numpy(cube.target)[None],
         "known": torch.from_numpy(cube.known)[None],
     }
-
-
-def outline_loss(cross_entropy_weight: float) -> Loss:
-    """Soft Dice a cube plus weighted mean cross-entropy, both over the known voxels."""
-
-    def loss(network: Forward, batch: TensorBatch) -> Tensor:
-        image = batch["image"].contiguous(memory_format=torch.channels_last_3d)
-        logits = network(image).float()
-        target, known = batch["target"], batch["known"]
-        dice: Tensor = _DICE(logits, target, known)
-        entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, weight=known, reduction="sum")
-        return dice + cross_entropy_weight * entropy / mean_over_ranks(known.sum()).clamp(min=1)
-
-    return loss
 
 
 def fed_by(cube: CubeSettings) -> Preprocessing:
