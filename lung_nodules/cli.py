@@ -183,7 +183,7 @@ def _require(path: Path, code: str, what: str) -> None:
         raise UsageRefusal(
             code,
             f"There are no {what} in {path.parent}: {path.name} is missing.",
-            "lung_nodules/cohorts/ describes the format; README.md says where the data come from.",
+            "docs/cohorts.md says what they are and how to build them.",
         )
 
 
