@@ -14,6 +14,7 @@ import typer
 
 from lung_nodules import __version__
 from lung_nodules.commands.cohort import cohort
+from lung_nodules.commands.compare import compare
 from lung_nodules.commands.evaluate import evaluate
 from lung_nodules.errors import Refusal, UsageRefusal
 from lung_nodules.execution import Line, Order, Task, end_on_signals, execute, say_refusal
@@ -243,6 +244,9 @@ def _train_command(kind: Kind) -> Callable[..., None]:
 train.command("segmentation", help="The outliner.")(_train_command("segmentation"))
 train.command("detection", help="The finder; starts from the outliner.")(_train_command("detection"))
 train.command("classification", help="The Vision Transformer; needs the other two.")(_train_command("classification"))
+
+
+train.command("compare")(compare)
 
 
 @train.command("pretraining")
