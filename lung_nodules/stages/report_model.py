@@ -265,6 +265,7 @@ class RunReport(Part):
     device: str
     settings_sha256: str
     seconds_by_stage: dict[str, Rounded]
+    """Up to this report; making and writing the results, this file among them, comes after and is not in it."""
     peak_memory_mib: Rounded | None
     """Largest resident memory of the process."""
 
