@@ -149,6 +149,7 @@ def write_encoder(
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / WEIGHTS_FILE
     save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in average.trained().items()}, weights)
+    weights.chmod(0o644)  # safetensors lets only the owner read
     record = EncoderRecord(
         architecture=architecture(settings),
         num_patients=num_patients,
