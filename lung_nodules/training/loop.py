@@ -28,7 +28,7 @@ from lung_nodules.progress import Progress
 from lung_nodules.training.diary import Diary
 from lung_nodules.training.options import LoopSettings, TrainingSettings
 from lung_nodules.training.precision import autocast
-from lung_nodules.training.ranks import Rank, RankFinished, agree, share_network, this_rank
+from lung_nodules.training.ranks import Rank, agree, mean_over_ranks, share_network, spread, this_rank
 from lung_nodules.training.run import Run, start_run
 
 __all__ = [
@@ -82,7 +82,6 @@ def fit(
     Raises:
         NotFiniteError: When the loss is not a finite number.
         UsageRefusal: ``bad-settings`` where a batch cannot be shared, or no such figure is known.
-        RankFinished: The run is over, on every rank but the first.
     """
     end = settings.steps if until_step is None else min(until_step, settings.steps)
     rank, checkpoint = this_rank(), folder / "checkpoint.pt"
@@ -164,18 +163,18 @@ def _forward(network: nn.Module, settings: LoopSettings) -> Forward:
 
 def _validate(run: Run, validate: Validate, losses: list[float], settings: LoopSettings, diary: Diary) -> None:
     """Judge the averaged weights, on the first rank; the others wait, and learn how long nothing was better."""
+    loss = float(mean_over_ranks(torch.tensor(sum(losses) / max(len(losses), 1), device=run.device)))
     if this_rank().is_first:
         figures = validate(run.average.module)
-        diary.add_validation(run.step, run.seconds, sum(losses) / max(len(losses), 1), figures)
+        diary.add_validation(run.step, run.seconds, loss, figures)
         run.note_validation(figures, settings)
     run.best.stale = agree(run.best.stale)
 
 
 def _finish(run: Run) -> None:
-    """End a run that is over: the first rank goes on with the best weights."""
-    if agree(this_rank().number) != this_rank().number:
-        raise RankFinished
+    """End a run that is over: every rank goes on with the best weights, which the first one kept."""
     run.take_best()
+    spread(run.average.module.state_dict().values())
 
 
 def _seed_of(step: int, rank: Rank, settings: LoopSettings) -> int:

@@ -30,6 +30,7 @@ from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.classifier_shape import ClassifierShape, architecture
 from lung_nodules.training.cubes import Cube, CubeSettings, draw_background, draw_cube
 from lung_nodules.training.loop import Forward, LoopSettings, Run, TensorBatch, fit, start_run
+from lung_nodules.training.ranks import leave_to_first_rank
 from lung_nodules.training.segmentation import WINDOW_HU, channels_last
 
 RECORD_FILE, WEIGHTS_FILE = "encoder.json", "encoder.safetensors"
@@ -141,9 +142,14 @@ def build_masked(settings: PretrainingSettings, outliner: nn.Module | None = Non
 def write_encoder(
     folder: Path, run: Run, settings: PretrainingSettings, num_patients: int, git_commit: str
 ) -> EncoderRecord:
-    """Write the averaged encoder and what it is; an older one in the folder is replaced."""
+    """Write the averaged encoder and what it is; an older one in the folder is replaced.
+
+    Raises:
+        RankFinished: This is not the first rank, which alone writes.
+    """
     from safetensors.torch import save_file
 
+    leave_to_first_rank()
     average = run.average.module
     assert isinstance(average, MaskedHybrid | MaskedPlain)
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from lung_nodules.networks.record import ModelRecord, Score, write_model
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.loop import Run, TrainingSettings
 from lung_nodules.training.pseudo import PSEUDO
+from lung_nodules.training.ranks import leave_to_first_rank
 from lung_nodules.training.segmentation import WINDOW_HU
 
 MODEL_LICENCE = "Apache-2.0"
@@ -42,7 +43,11 @@ def publish(
         backgrounds: What else it was trained on.
         scores: Figures on patients that did not train.
         fields: The other fields of `ModelRecord`; the preprocessing only where it is not the training's.
+
+    Raises:
+        RankFinished: This is not the first rank, which alone publishes.
     """
+    leave_to_first_rank()
     num_pseudo = sum(crop.kind == PSEUDO for crop in crops)
     pseudo = [f"{num_pseudo} pseudo nodules, outlined by the models in hand in unlabelled scans"] if num_pseudo else []
     patients = {crop.patient_id for crop in crops} | {background.name for background in backgrounds}

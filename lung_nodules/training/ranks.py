@@ -8,7 +8,7 @@ is averaged over the ranks, too (`mean_over_ranks`), and batch normalisation see
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -38,7 +38,7 @@ class Rank:
 
 
 class RankFinished(Exception):  # noqa: N818  # no error: its work is done
-    """The training is over, and this is not the first rank, which alone goes on."""
+    """What follows is done once, by the first rank, and this is another."""
 
 
 def this_rank() -> Rank:
@@ -96,6 +96,26 @@ def agree(number: int) -> int:
     told = torch.tensor([number], device="cuda" if dist.get_backend() == "nccl" else "cpu")
     dist.broadcast(told, src=0)
     return int(told.item())
+
+
+def spread(tensors: Iterable[Tensor]) -> None:
+    """Give every rank the first rank's values, in place."""
+    if this_rank().count == 1:
+        return
+    for tensor in tensors:
+        values = tensor.detach().contiguous()
+        dist.broadcast(values, src=0)
+        tensor.detach().copy_(values)
+
+
+def leave_to_first_rank() -> None:
+    """Go on as the first rank alone.
+
+    Raises:
+        RankFinished: This is another rank.
+    """
+    if not this_rank().is_first:
+        raise RankFinished
 
 
 @contextmanager

@@ -6,7 +6,8 @@ the places where the finder is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.evaluation.crops import crop_dice
@@ -43,6 +44,8 @@ __all__ = [
     "teach_segmentation",
 ]
 
+Record = TypeVar("Record")
+
 FULL_FLIPS = 8
 INNER_VOXELS = 96
 
@@ -57,9 +60,13 @@ def teach(kind: Kind, workshop: Workshop, assignments: Sequence[str], progress: 
     """
     if workshop.pseudo and kind != "segmentation":
         raise UsageRefusal("bad-usage", "Only the outliner learns from unlabelled scans (--pseudo).")
+    return _among_ranks(lambda shown: _teach(kind, workshop, assignments, shown), progress)
+
+
+def _among_ranks(recipe: Callable[[Progress], Record], progress: Progress) -> Record | None:
     with joined_ranks() as rank:
         try:
-            return _teach(kind, workshop, assignments, progress if rank.is_first else SilentProgress())
+            return recipe(progress if rank.is_first else SilentProgress())
         except RankFinished:
             return None
 
@@ -173,9 +180,16 @@ def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: P
     )
 
 
-def teach_pretraining(workshop: Workshop, assignments: Sequence[str], progress: Progress) -> EncoderRecord:
-    """Pre-train the classifier's encoder without labels; `workshop.models` is the folder that it is written to."""
+def teach_pretraining(workshop: Workshop, assignments: Sequence[str], progress: Progress) -> EncoderRecord | None:
+    """Pre-train the classifier's encoder without labels; `workshop.models` is the folder that it is written to.
+
+    Ranks share it as in `teach`.
+    """
     settings = PretrainingSettings().changed(assignments)
+    return _among_ranks(lambda shown: _teach_pretraining(workshop, settings, shown), progress)
+
+
+def _teach_pretraining(workshop: Workshop, settings: PretrainingSettings, progress: Progress) -> EncoderRecord:
     crops, validation, _ = read_cohort(workshop)
     backgrounds = read_scans(workshop, settings.cube.spacing_mm)
     outliner = load_network(load_model(workshop.initial)) if workshop.initial else None

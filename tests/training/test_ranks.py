@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,22 +12,24 @@ from typing import Any
 import pytest
 import torch
 from ranks_worker import SETTINGS
+from tiny_cohort import write_tiny_crops, write_tiny_scans
 from torch import nn
 
 from lung_nodules.errors import UsageRefusal
+from lung_nodules.networks.record import load_model
 from lung_nodules.progress import SilentProgress
 from lung_nodules.training.loop import fit, start_run
 
 WORKER = Path(__file__).with_name("ranks_worker.py")
 ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
 def teach(folder: Path, *, num_ranks: int) -> list[dict[str, Any]]:
     folder.mkdir()
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num_ranks)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, *(torchrun if num_ranks > 1 else []), str(WORKER), str(folder)]
-    subprocess.run(command, check=True, env=environment, capture_output=True, text=True, timeout=300)
+    subprocess.run(command, check=True, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     return [torch.load(folder / f"rank-{number}.pt", weights_only=True) for number in range(num_ranks)]
 
 
@@ -39,11 +42,32 @@ def test_two_ranks_learn_what_one_process_learns(tmp_path: Path) -> None:
     assert set(first["drawn"]).isdisjoint(second["drawn"])
     assert sorted(first["drawn"] + second["drawn"]) == alone["drawn"]
     assert first["drawn"][:4] == [0, 1, 4, 5]
-    for name, weights in alone["state"].items():
-        assert torch.equal(first["state"][name], second["state"][name])
-        torch.testing.assert_close(first["state"][name], weights, atol=1e-4, rtol=1e-3)
-    lines = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("one", "two")]
-    assert len(lines[0]) == len(lines[1]) == 3
+    for part in ("state", "kept"):
+        for name, weights in alone[part].items():
+            assert torch.equal(first[part][name], second[part][name])
+            torch.testing.assert_close(first[part][name], weights, atol=1e-4, rtol=1e-3)
+    assert not torch.equal(*(first[part]["input_block.conv1.conv.weight"] for part in ("state", "kept")))
+    one, two = ((tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("one", "two"))
+    assert [json.loads(line)["step"] for line in two] == [2, 4, 6]
+    losses = [[json.loads(line)["loss"] for line in lines] for lines in (one, two)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_ranks_teach_from_the_command_line_and_one_publishes(tmp_path: Path) -> None:
+    write_tiny_crops(tmp_path / "crops")
+    write_tiny_scans(tmp_path / "scans")
+    ranks = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
+    folders = [f"--{name}={tmp_path / name}" for name in ("crops", "scans", "run", "model")]
+    small = ("channels=[4,8,8]", "cube.voxels=16", "cube.spacing_mm=3.0", "loop.batch_size=2", "loop.num_workers=0")
+    order = ["lung_nodules", "train", "segmentation", "--steps=3", *folders, *(f"--set={one}" for one in small)]
+    done = subprocess.run(
+        [sys.executable, *ranks, *order], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stderr
+    record = load_model(tmp_path / "model" / "segmentation").record
+    assert record.training["steps"] == 3
+    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 1
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
