@@ -196,14 +196,49 @@ def test_a_signal_ends_the_run_and_leaves_nothing(
     assert names_in(tmp_path) == set()
 
 
+@BOTH
+def test_a_study_without_a_nodule_has_a_report_and_no_segmentation(
+    study: Path, models: Path, tmp_path: Path, run: Command, program: str
+) -> None:
+    strict = tmp_path / "models"
+    shutil.copytree(models, strict)
+    record = json.loads((strict / "classification" / "record.json").read_text())
+    record["operating_points"]["default"]["threshold"] = 1.0
+    (strict / "classification" / "record.json").write_text(json.dumps(record))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "report.json").write_text('{"report_version": "1.3"}')
+    (out / "segmentation.dcm").touch()  # an earlier run's
+    done = run(program, "-i", study / "dicom", "-o", out, "-m", strict)
+    assert done.returncode == ExitCode.RESULTS_WRITTEN, done.stderr
+    report = Report.model_validate_json((out / "report.json").read_bytes())
+    assert (report.findings, report.segmentation, report.classification_result) == ((), None, "no nodule found")
+    assert report.candidates.rejected > 0
+    assert names_in(out) == RESULTS - {"segmentation.dcm"}
+    assert errors_of(out / "structured_report.dcm") == []
+
+
+@BOTH
+@pytest.mark.parametrize("stage", ["series", "lungs", "detection", "classification"])
+def test_a_run_that_is_killed_leaves_nothing(
+    study: Path, models: Path, config: Path, tmp_path: Path, program: str, stage: str
+) -> None:
+    arguments = ["-i", study / "dicom", "-o", tmp_path / "out", "-m", models, "-c", config]
+    with subprocess.Popen([*command_line(program), *map(str, arguments)], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any(f"INFO {stage}:" in line for line in process.stderr)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert names_in(tmp_path) == set()
+
+
+@BOTH
 def test_a_run_that_is_killed_while_it_writes_leaves_nothing_or_everything(
-    study: Path, models: Path, config: Path, tmp_path: Path
+    study: Path, models: Path, config: Path, tmp_path: Path, program: str
 ) -> None:
     out = tmp_path / "out"
     arguments = ["-i", study / "dicom", "-o", out, "-m", models, "-c", config]
-    with subprocess.Popen(
-        [*command_line("pipeline"), *map(str, arguments)], stderr=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([*command_line(program), *map(str, arguments)], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert any("report:" in line for line in process.stderr), "the writers come next"
         while not any(tmp_path.iterdir()):
