@@ -7,7 +7,7 @@ or near a place that `background_exclusions.csv` names (a tumour that nobody out
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from lung_nodules.cohorts.ct import read_ct
 from lung_nodules.cohorts.scans import read_reference_labels, read_reference_scans
 from lung_nodules.cohorts.split import Split, split_of
+from lung_nodules.errors import UsageRefusal
 from lung_nodules.networks.patches import PatchGrid
 from lung_nodules.settings import Section, Settings
-from lung_nodules.stages.instances import read_instances
 from lung_nodules.stages.lungs import segment_lungs
 from lung_nodules.stages.morphology import dilate
-from lung_nodules.stages.series import select_series
-from lung_nodules.stages.volume import Volume, build_volume
+from lung_nodules.stages.volume import Volume
 from lung_nodules.training.background_cache import read_cached
 
 
@@ -59,24 +59,31 @@ class Exclusion:
 
 
 def read_backgrounds(folder: Path, settings: BackgroundSettings, cache: Path | None = None) -> tuple[Background, ...]:
-    """Read every training scan of a folder of DICOM folders.
+    """Read every training scan of a folder.
 
     Args:
-        folder: One folder a patient, and what `read_reference_scans` reads beside them.
+        folder: One folder of DICOM files a patient, and what `read_reference_scans` reads beside them; scans that its
+            table names elsewhere (LUNA16's `.mhd` files) are read, too.
         settings: See `BackgroundSettings`.
         cache: A folder that keeps what was resampled for later runs; None: nothing is kept.
 
     Raises:
         InputRefusal: A scan cannot be read.
-        ValueError: A patient of the folder does not train.
+        UsageRefusal: ``patients-kept-apart`` where a patient of the folder does not train.
     """
-    patients = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    for patient in patients:
-        if split_of(patient) is not Split.TRAIN:
-            raise ValueError(f"{patient} is on the side {split_of(patient)} and must not train")
-    made = read_cached(patients, folder, settings, lambda name: _read_background(folder, name, settings), cache)
+    found = {path.name: path for path in folder.iterdir() if path.is_dir()}
+    found |= {scan.patient_id: scan.folder for scan in read_reference_scans(folder)}
+    places = dict(sorted(found.items()))
+    kept_apart = sum(split_of(patient) is not Split.TRAIN for patient in places)
+    if kept_apart:
+        raise UsageRefusal(
+            "patients-kept-apart",
+            f"{kept_apart} of the {len(places)} whole scans are of patients who test or tune, and must not train.",
+            "Name a folder of scans that train.",
+        )
+    made = read_cached(places, folder, settings, lambda name: _read_background(folder, name, places, settings), cache)
     return tuple(
-        Background(name, **arrays, spacing_mm=settings.spacing_mm) for name, arrays in zip(patients, made, strict=True)
+        Background(name, **arrays, spacing_mm=settings.spacing_mm) for name, arrays in zip(places, made, strict=True)
     )
 
 
@@ -91,10 +98,12 @@ def cut(
     return source[np.ix_(*indices)]
 
 
-def _read_background(folder: Path, patient: str, settings: BackgroundSettings) -> dict[str, npt.NDArray[np.generic]]:
+def _read_background(
+    folder: Path, patient: str, places: Mapping[str, Path], settings: BackgroundSettings
+) -> dict[str, npt.NDArray[np.generic]]:
     """The arrays of a `Background` by the names of their fields."""
     line = Settings()
-    volume = build_volume(select_series(read_instances(folder / patient, line), line), line)
+    volume = read_ct(places[patient], settings=line)
     lungs = segment_lungs(volume, line)
     grid = _grid(volume, settings.spacing_mm)
     clear = _clear(volume, grid, folder, patient, settings)
