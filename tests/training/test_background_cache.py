@@ -127,7 +127,7 @@ def test_a_scan_that_the_table_names_elsewhere_is_read(tmp_path: Path) -> None:
 def test_scans_of_patients_who_test_are_refused(tmp_path: Path) -> None:
     (tmp_path / invented_patients(Split.TEST)[0]).mkdir()
     (tmp_path / "reference.json").write_text('{"scans": {}}')
-    with pytest.raises(UsageRefusal, match="1 of the 1 whole scans.*patients-kept-apart"):
+    with pytest.raises(UsageRefusal, match=r"1 of the 1 whole scans.*patients-kept-apart"):
         read_backgrounds(tmp_path, SETTINGS)
 
 
