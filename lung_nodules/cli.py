@@ -16,6 +16,7 @@ from lung_nodules import __version__
 from lung_nodules.commands.cohort import cohort
 from lung_nodules.commands.compare import compare
 from lung_nodules.commands.evaluate import evaluate
+from lung_nodules.commands.measured import train_forest, train_fusion
 from lung_nodules.errors import Refusal, UsageRefusal
 from lung_nodules.execution import Line, Order, Task, end_on_signals, execute, say_refusal
 
@@ -247,6 +248,8 @@ train.command("classification", help="The Vision Transformer; needs the other tw
 
 
 train.command("compare")(compare)
+train.command("forest")(train_forest)
+train.command("fusion")(train_fusion)
 
 
 @train.command("pretraining")

@@ -15,6 +15,7 @@ from lung_nodules.evaluation.composites import judge_composite, num_composites, 
 from lung_nodules.evaluation.crops import JudgedCrop, judge_crop
 from lung_nodules.evaluation.detection import add_detection_figures, curve_of
 from lung_nodules.evaluation.figures import Figure
+from lung_nodules.evaluation.forest import add_forest_figures, find_forest
 from lung_nodules.evaluation.froc import Froc
 from lung_nodules.evaluation.outlines import OutlineRow, add_outline_figures, compare_outline
 from lung_nodules.evaluation.scans import JudgedScan, judge_scan
@@ -64,7 +65,7 @@ def evaluate_crops(
     """
     crops = read_judged_crops(folder, side)
     models = load_models(models_folder)
-    networks = open_networks(models, settings.runtime)
+    networks, forest = open_networks(models, settings.runtime), find_forest(models_folder)
     judged, seconds = [], []
     with progress.stage("crops", len(crops)) as advance:
         for crop in crops:
@@ -76,6 +77,8 @@ def evaluate_crops(
     book = FigureBook()
     add_outline_figures(book, "segmentation", rows)
     add_suspicion_figures(book, judged)
+    if forest:
+        add_forest_figures(book, judged, forest)
     about = {
         "cohort": "nodule crops of >= 3 masks, native grid",
         "patients": describe_patients([crop.patient_id for crop in crops], side),

@@ -28,6 +28,7 @@ from lung_nodules.networks.record import LinearHead
 from lung_nodules.networks.runtime import Network
 from lung_nodules.progress import Progress
 from lung_nodules.settings import Settings
+from lung_nodules.stages.covariates import covariate_inputs, read_covariates
 from lung_nodules.stages.nodules import Nodule
 from lung_nodules.stages.volume import Volume
 
@@ -109,10 +110,11 @@ def read_cube(
 
 
 def read_inputs(volume: Volume, nodule: Nodule, classifier: Network, num_flips: int) -> dict[str, float]:
-    """What the heads are given for a measured nodule: the network's reading of it, its features, the finder's score."""
+    """What the heads are given: the network's reading, the features, the finder's score, patient and scan."""
     read = read_cube(volume, nodule.center_ijk, classifier, num_flips)
     logits = dict(zip(classifier.record.outputs, read.tolist(), strict=True))
-    return head_inputs(logits, nodule.features, nodule.candidate_score)
+    known = covariate_inputs(read_covariates(volume.headers))
+    return {**head_inputs(logits, nodule.features, nodule.candidate_score), **known}
 
 
 def head_inputs(logits: Mapping[str, float], features: Mapping[str, float], candidate_score: float) -> dict[str, float]:

@@ -24,7 +24,7 @@ def describe_study(header: pydicom.Dataset, study_instance_uid: str, series_inst
     """Who and which study, from one header of the series."""
     return StudyReport(
         patient_id=read_text(header, "PatientID"),
-        patient_age_years=_age_years(header),
+        patient_age_years=read_patient_age(header),
         patient_sex=read_text(header, "PatientSex"),
         accession_number=read_text(header, "AccessionNumber"),
         study_instance_uid=study_instance_uid,
@@ -105,7 +105,8 @@ def read_date(header: pydicom.Dataset, keyword: str) -> date | None:
         return None
 
 
-def _age_years(header: pydicom.Dataset) -> float | None:
+def read_patient_age(header: pydicom.Dataset) -> float | None:
+    """Years, from the age or else from birth and study date; None where neither is there."""
     match = re.fullmatch(r"(\d{1,3})([DWMY])", read_text(header, "PatientAge") or "")
     if match:
         return int(match[1]) * _YEARS_BY_UNIT[match[2]]
