@@ -1,7 +1,8 @@
 """Measured features of one nodule: what a classifier is given beside the image.
 
 Names and definitions follow the Image Biomarker Standardisation Initiative where it has one (Zwanenburg et al.,
-Radiology 2020, 10.1148/radiol.2020191145): intensities over the mask's voxels, shape from a marching-cubes mesh.
+Radiology 2020, 10.1148/radiol.2020191145): intensities over the mask's voxels, shape from a marching-cubes mesh,
+texture from co-occurrence within the slices. docs/training.md names the standard's code of each.
 Whatever looks outside the mask (shell, margin) looks within the mask's slices only, so that a crop that ends with the
 nodule gives the same numbers as the whole CT.
 """
@@ -15,6 +16,7 @@ from skimage.measure import marching_cubes, mesh_surface_area
 
 from lung_nodules.stages.diameters import Diameters, measure_diameters
 from lung_nodules.stages.morphology import bounding_box
+from lung_nodules.stages.texture import measure_texture
 
 SOLID_HU = -300.0  # as NodulesSettings.solid_threshold_hu by default; a feature must not change with a setting
 CALCIUM_HU = 130.0  # Agatston et al., JACC 1990, 10.1016/0735-1097(90)90282-T
@@ -60,6 +62,7 @@ def measure_features(
         **_surroundings(near_hu, near, spacing_mm),
         **_axes_of_inertia(near, spacing_mm),
         **_surface(near, spacing_mm),
+        **measure_texture(near_hu, near),
     }
 
 
