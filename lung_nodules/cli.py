@@ -18,7 +18,7 @@ from lung_nodules.commands.compare import compare
 from lung_nodules.commands.evaluate import evaluate
 from lung_nodules.commands.measured import train_forest, train_fusion
 from lung_nodules.errors import Refusal, UsageRefusal
-from lung_nodules.execution import Line, Order, Task, end_on_signals, execute, say_refusal
+from lung_nodules.execution import Line, Order, Task, end_on_signals, execute, say_refusal, set_up_logging
 
 EPILOG = "Research use only. Not a medical device, not for diagnosis."
 Kind = Literal["segmentation", "detection", "classification"]
@@ -233,6 +233,7 @@ def _train_command(kind: Kind) -> Callable[..., None]:
         prepare_imports()
         from lung_nodules.training import recipes
 
+        set_up_logging("INFO")
         workshop = recipes.Workshop(crops, scans, run, models_folder, resume, initial, pretrained, pseudo)
         given = [*(assignments or []), *([f"loop.steps={steps}"] if steps else []), f"loop.compiled={compiled}"]
         record = recipes.teach(kind, workshop, given, choose_progress())

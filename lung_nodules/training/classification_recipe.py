@@ -14,7 +14,6 @@ from functools import partial
 from torch import nn
 
 from lung_nodules.cohorts.crops import NoduleCrop
-from lung_nodules.errors import UsageRefusal
 from lung_nodules.evaluation.measured import Measured, decided, measure_crops
 from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.build import load_network
@@ -43,7 +42,6 @@ from lung_nodules.training.heads import fit_nodule, fit_suspicion, fit_suspicion
 from lung_nodules.training.mistakes import mine, mine_crops
 from lung_nodules.training.operating_points import DEFAULT_POINT, ScanRate, operating_points
 from lung_nodules.training.publishing import publish
-from lung_nodules.training.ranks import this_rank
 from lung_nodules.training.scores import auc_gain_score, auc_score
 from lung_nodules.training.segmentation import WINDOW_HU, fed_by
 from lung_nodules.training.workshop import Workshop, read_cohort, read_scans, well_read
@@ -66,8 +64,6 @@ class Bench:
 
 def teach_classification(workshop: Workshop, settings: ClassificationTraining, progress: Progress) -> ModelRecord:
     """Train and publish the classifier; it needs the outliner and the finder in the models folder."""
-    if settings.folds and this_rank().count > 1:
-        raise UsageRefusal("bad-settings", "Classifiers by fold are trained one after another, by one rank.")
     crops, validation, test = read_cohort(workshop)
     backgrounds = read_scans(workshop, settings.cube.spacing_mm)
     outliner, finder = (load_model(workshop.models / kind) for kind in ("segmentation", "detection"))

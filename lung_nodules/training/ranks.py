@@ -74,9 +74,14 @@ def share_network(network: nn.Module) -> nn.Module:
     device = next(network.parameters()).device
     if device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-        return DistributedDataParallel(network, device_ids=[device.index], forward_sync_buffers=False)
-    _share_batch_norm(network)
-    return DistributedDataParallel(network, forward_sync_buffers=False)
+    else:
+        _share_batch_norm(network)
+    return DistributedDataParallel(
+        network,
+        device_ids=[device.index] if device.type == "cuda" else None,
+        forward_sync_buffers=False,  # batch normalisation has kept them the same
+        find_unused_parameters=True,  # the Vision Transformers have some
+    )
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:
