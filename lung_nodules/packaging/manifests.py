@@ -16,6 +16,7 @@ import yaml
 
 API_VERSION = "1.0.0"
 COMMAND = ["python3", "/opt/holoscan/app"]
+NOT_IN_THE_LINE = ("forest",)  # models that stand beside the others for comparison, and that no image needs
 INPUT = "input/"  # relative to the working directory
 OUTPUT = "output/"
 ENVIRONMENT = {
@@ -65,7 +66,7 @@ def render_manifests(config_file: Path, models: Path, software: Software) -> dic
     """
     document = yaml.safe_load(config_file.read_text(encoding="utf-8"))
     application = document["application"]
-    names = sorted(path.name for path in models.iterdir() if path.is_dir())
+    names = sorted(path.name for path in models.iterdir() if path.is_dir() and path.name not in NOT_IN_THE_LINE)
     return {
         "app.json": _app_manifest(application, software),
         "pkg.json": _pkg_manifest(application["version"], document["resources"], names, software),

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lung_nodules.packaging.licences import write_licences
+from lung_nodules.packaging.manifests import NOT_IN_THE_LINE
 from lung_nodules.packaging.tools import PackagingRefusal, read_tool
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -85,7 +86,20 @@ def _is_clean(repository: Path) -> bool:
 def _copy_head(repository: Path, folder: Path) -> None:
     archive = folder / "head.tar"
     paths = (*APPLICATION, *PAPERS, *BUILD_FILES, "models", "docs")
-    read_tool(["git", "-C", repository, "archive", "--output", archive, "HEAD", "--", *paths], "not-a-checkout")
+    left_out = [f":(exclude)models/{name}" for name in NOT_IN_THE_LINE]
+    command: list[str | Path] = [
+        "git",
+        "-C",
+        repository,
+        "archive",
+        "--output",
+        archive,
+        "HEAD",
+        "--",
+        *paths,
+        *left_out,
+    ]
+    read_tool(command, "not-a-checkout")
     read_tool(["tar", "-C", folder, "-xf", archive], "not-copied")
     archive.unlink()
 

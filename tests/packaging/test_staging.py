@@ -29,6 +29,7 @@ def checkout(tmp_path: Path) -> Path:
         "LICENSE",
         "docs/map.md",
         "models/detection/record.json",
+        "models/forest/record.json",
         "tests/test_it.py",
         "deploy/map/tools",
         "deploy/map.Dockerfile",
