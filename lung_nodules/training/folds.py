@@ -116,13 +116,14 @@ def find_out_of_fold(
     Args:
         crops: Nodules that train.
         backgrounds: Scans that train.
-        settings: Of the classifier; `folds` and `fold_finder_steps` are read.
+        settings: Of the classifier; `folds`, `fold_finder_steps`, cube, mining and `loop.num_workers` are read.
         folder: For the finders' checkpoints.
         progress: Told of each step.
         resume: Go on from the checkpoints that are there.
     """
     recipe = DetectionTraining(cube=settings.cube, mining=settings.mining)
-    recipe = recipe.model_copy(update={"loop": recipe.loop.model_copy(update={"steps": settings.fold_finder_steps})})
+    decided = {"steps": settings.fold_finder_steps, "num_workers": settings.loop.num_workers}
+    recipe = recipe.model_copy(update={"loop": recipe.loop.model_copy(update=decided)})
     in_scans: list[Mistake] = []
     in_crops: list[CropMistake] = []
     searched = 0
