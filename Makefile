@@ -10,11 +10,11 @@ FIND_PYTHON = for python in python3.11 python3.12 python3 python; do \
 	"$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
 	&& echo "$$python" && break; done
 
-.PHONY: help setup demo test test-map check bench clean
+.PHONY: help setup demo test test-training test-map check bench clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(READY)  ## Make .venv with the lung-nodules command; nothing where it is up to date.
 
@@ -37,8 +37,11 @@ else
 	@$(BIN)/lung-nodules show $(DEMO)/results --truth $(DEMO)/study/truth.json
 endif
 
-test: check  ## Run all checks and tests.
-	$(BIN)/python -m pytest
+test: check  ## Run all checks and tests but the two below.
+	$(BIN)/python -m pytest -m "not training"
+
+test-training: setup  ## Run the tests that teach at length: variants, ranks, folds, forest, pseudo labels, seams.
+	$(BIN)/python -m pytest -m training
 
 test-map: setup  ## As root on Debian: build the image for the CPU, with an engine if need be, and test it.
 	deploy/map/test.sh

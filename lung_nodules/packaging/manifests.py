@@ -14,9 +14,10 @@ from typing import Any
 
 import yaml
 
+from lung_nodules.packaging.staging import NOT_IN_THE_LINE
+
 API_VERSION = "1.0.0"
 COMMAND = ["python3", "/opt/holoscan/app"]
-NOT_IN_THE_LINE = ("forest",)  # models that stand beside the others for comparison, and that no image needs
 INPUT = "input/"  # relative to the working directory
 OUTPUT = "output/"
 ENVIRONMENT = {

@@ -150,7 +150,7 @@ def test_a_nodule_on_a_wall_is_known_and_costs_least_at_a_wall() -> None:
     assert compose(make_host(), [attached], 0, unwanted).left_out == ("walled",)
 
 
-@pytest.mark.slow
+@pytest.mark.training
 @pytest.mark.real_data
 def test_the_seam_cannot_be_found_in_a_real_lung() -> None:
     """Lung pasted into lung, what was pasted hidden up to 1.5 mm: measured 0.62; a hard cut 4 mm wider is found."""

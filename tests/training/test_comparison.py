@@ -25,7 +25,7 @@ def run(root: Path, *variants: str) -> str:
     return result.output
 
 
-@pytest.mark.slow
+@pytest.mark.training
 def test_variants_are_compared_and_kept(tmp_path: Path) -> None:
     write_tiny_crops(tmp_path / "crops")
     write_tiny_scans(tmp_path / "scans")

@@ -20,7 +20,7 @@ from lung_nodules.networks.record import load_model
 
 Run = Callable[..., Result]
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.training
 
 
 @pytest.fixture(scope="module")

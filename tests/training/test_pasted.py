@@ -62,7 +62,7 @@ def test_the_finder_draws_pasted_cubes_by_number(crops: tuple[NoduleCrop, ...], 
     assert float(cubes[7]["target"].sum()) > 100
 
 
-@pytest.mark.slow
+@pytest.mark.training
 def test_phantoms_are_lungs_without_nodules() -> None:
     (phantom,) = phantom_backgrounds(1, 2.0)
     assert split_of(phantom.name) is Split.TRAIN

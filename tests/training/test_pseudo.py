@@ -148,7 +148,7 @@ def test_a_pseudo_nodule_is_drawn_by_its_own_weight(tmp_path: Path) -> None:
     assert weights == pytest.approx(np.array([1, 1, 1, 0.25]) / 3.25)
 
 
-@pytest.mark.slow
+@pytest.mark.training
 def test_the_outliner_learns_from_unlabelled_scans(
     scans: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,7 @@ def teach(folder: Path, *, num_ranks: int) -> list[dict[str, Any]]:
     return [torch.load(folder / f"rank-{number}.pt", weights_only=True) for number in range(num_ranks)]
 
 
-@pytest.mark.slow
+@pytest.mark.training
 def test_two_ranks_learn_what_one_process_learns(tmp_path: Path) -> None:
     (alone,) = teach(tmp_path / "one", num_ranks=1)
     first, second = teach(tmp_path / "two", num_ranks=2)
@@ -53,7 +53,7 @@ def test_two_ranks_learn_what_one_process_learns(tmp_path: Path) -> None:
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.training
 def test_ranks_teach_from_the_command_line_and_one_publishes(tmp_path: Path) -> None:
     write_tiny_crops(tmp_path / "crops")
     write_tiny_scans(tmp_path / "scans")

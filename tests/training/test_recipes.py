@@ -69,7 +69,7 @@ def test_all_three_are_taught_and_run(workshop: Callable[[str], Workshop]) -> No
     assert networks.classifier(cube).shape == (1, len(record.outputs))
 
 
-@pytest.mark.slow
+@pytest.mark.training
 def test_a_classifier_by_folds_on_an_imagenet_encoder_is_taught_and_run(
     workshop: Callable[[str], Workshop], tmp_path: Path
 ) -> None:
