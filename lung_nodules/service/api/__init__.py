@@ -1,0 +1,1 @@
+"""The service's HTTP interface. Routes only translate: the desk does the work."""

@@ -1,0 +1,1 @@
+"""Who may do what: tokens, roles, the audit log, limits, and what never enters a log."""
