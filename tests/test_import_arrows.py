@@ -72,7 +72,7 @@ MAY_IMPORT = {
     "line": {"base", "networks", "stages", "writers", "line"},
     "pipeline": {"base", "networks", "stages", "line"},
     "phantom": {"base", "phantom"},
-    "archive": {"base", "archive"},
+    "archive": {"base", "archive", "stages"},
     "gateway": {"base", "gateway"},
     "packaging": {"base", "packaging"},
     "cohorts": {*LINE, "cohorts"},
