@@ -10,7 +10,7 @@ FIND_PYTHON = for python in python3.11 python3.12 python3 python; do \
 	"$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
 	&& echo "$$python" && break; done
 
-.PHONY: help setup demo test test-training test-map check bench clean
+.PHONY: help setup demo serve test test-training test-service test-map check bench clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -18,7 +18,7 @@ help:  ## List the targets.
 
 setup: $(READY)  ## Make .venv with the lung-nodules command; nothing where it is up to date.
 
-$(READY): requirements.txt requirements-dev.txt pyproject.toml
+$(READY): requirements.txt requirements-service.txt requirements-dev.txt pyproject.toml
 	@python=$$($(FIND_PYTHON)); \
 	test -n "$$python" || { echo "Python 3.11 or 3.12 with its venv module is needed, and was not found." >&2; exit 1; }; \
 	test -x $(BIN)/python || "$$python" -m venv $(VENV)
@@ -37,11 +37,17 @@ else
 	@$(BIN)/lung-nodules show $(DEMO)/results --truth $(DEMO)/study/truth.json
 endif
 
-test: check  ## Run all checks and tests but the two below.
-	$(BIN)/python -m pytest -m "not training"
+serve: setup  ## Start the service on 127.0.0.1: queue, workers, API and page.
+	@$(BIN)/lung-nodules serve
+
+test: check  ## Run all checks and tests but the three below.
+	$(BIN)/python -m pytest -m "not training and not service"
 
 test-training: setup  ## Run the tests that teach at length: variants, ranks, folds, forest, pseudo labels, seams.
 	$(BIN)/python -m pytest -m training
+
+test-service: setup  ## Start the service's own servers, kill and load them.
+	$(BIN)/python -m pytest -m service
 
 test-map: setup  ## As root on Debian: build the image for the CPU, with an engine if need be, and test it.
 	deploy/map/test.sh
