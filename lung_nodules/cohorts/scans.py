@@ -38,7 +38,7 @@ class ReferenceScan:
     """One scan with what its readers marked."""
 
     patient_id: str
-    folder: Path  # DICOM
+    folder: Path  # DICOM files; or one file, MetaImage or NIfTI
     mask: Path | None  # consensus label map, NIfTI
     nodules: tuple[ReferenceNodule, ...]
     small_nodules_lps: tuple[Point, ...]  # marks for nodules below 3 mm

@@ -137,12 +137,23 @@ def show(
 
 
 @cohort.command()
-def folds(folder: ScansArgument) -> None:
-    """Print LUNA16's ten folds by patient, as CSV."""
-    from lung_nodules.cohorts.luna16 import patient_folds, read_luna16
+def folds(
+    folder: ScansArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Write fold0.csv ... here: who trains, tunes and tests.", show_default=False),
+    ] = None,
+) -> None:
+    """LUNA16's ten folds by patient: printed as CSV, or as one list a fold for training and judging."""
+    from lung_nodules.cohorts.folds import write_fold_lists
+    from lung_nodules.cohorts.luna16 import NUM_FOLDS, patient_folds, read_luna16
 
+    folds_of = patient_folds(read_luna16(folder))
+    if out:
+        typer.echo("\n".join(map(str, write_fold_lists(folds_of, NUM_FOLDS, out))))
+        return
     typer.echo("patient_id,fold")
-    for patient_id, fold in sorted(patient_folds(read_luna16(folder)).items()):
+    for patient_id, fold in sorted(folds_of.items()):
         typer.echo(f"{patient_id},{fold}")
 
 

@@ -52,6 +52,13 @@ def evaluate(
             "hash rule too, for models that learned from patients in no list."
         ),
     ] = "test",
+    folds: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With scans: fold0.csv ... (cohort folds --out); --models then holds fold0, fold1 ...",
+        ),
+    ] = None,
     config_file: Annotated[
         Path | None, typer.Option("--config", "-c", metavar="FILE", help="Settings of the line; else the defaults.")
     ] = None,
@@ -60,6 +67,7 @@ def evaluate(
     from lung_nodules.errors import UsageRefusal
     from lung_nodules.evaluation.cohort_reading import Side
     from lung_nodules.evaluation.evaluate import evaluate_crops, evaluate_scans
+    from lung_nodules.evaluation.folds import evaluate_folds
     from lung_nodules.evaluation.html_report import write_json, write_report
     from lung_nodules.progress import choose_progress
     from lung_nodules.settings import Settings, read_settings
@@ -67,8 +75,12 @@ def evaluate(
     kind, folder = cohort
     settings = read_settings(config_file) if config_file else Settings()
     side, progress = Side(split), choose_progress()
+    if folds and (kind is CohortKind.CROPS or lungs):
+        raise UsageRefusal("folds-without-scans", "Folds are judged on whole scans: --cohort scans FOLDER alone.")
     if kind is CohortKind.CROPS:
         done = evaluate_crops(folder, lungs, models_folder, side, settings, progress)
+    elif folds:
+        done = evaluate_folds(folder, folds, models_folder, settings, progress)
     elif lungs:
         raise UsageRefusal("lungs-with-scans", "Scans have lungs of their own; --lungs goes with --cohort crops.")
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lung_nodules import __version__
+from lung_nodules.cohorts.scans import ReferenceScan
 from lung_nodules.evaluation.book import FigureBook
 from lung_nodules.evaluation.bootstrap import mean_figure
 from lung_nodules.evaluation.cohort_reading import Side, describe_patients, read_judged_crops, read_judged_scans
@@ -21,12 +22,14 @@ from lung_nodules.evaluation.outlines import OutlineRow, add_outline_figures, co
 from lung_nodules.evaluation.scans import JudgedScan, judge_scan
 from lung_nodules.evaluation.suspicion import ABOVE_BELOW, Question, add_suspicion_figures, questions
 from lung_nodules.networks.opened import Networks, open_networks
-from lung_nodules.networks.record import Models, load_models
+from lung_nodules.networks.record import Models, OperatingPoint, load_models
 from lung_nodules.progress import Progress
 from lung_nodules.settings import Settings
 from lung_nodules.timings import Stopwatch, peak_memory_mib
 
 FILLING = "beyond a crop's end slices the end slice is repeated"
+SCANS_IN_WORDS = "whole scans, nodules of >= 3 readers; outlines of those found at the default operating point"
+HITS_IN_WORDS = "LUNA16's rules; marks on findings of fewer readers, below 3 mm or of no nodule do not count"
 CENTER = "centroid of the readers' consensus with a seeded error of up to 2 mm an axis"
 
 
@@ -106,25 +109,52 @@ def evaluate_scans(folder: Path, models_folder: Path, side: Side, settings: Sett
     scans = read_judged_scans(folder, side)
     models = load_models(models_folder)
     networks = open_networks(models, settings.runtime)
+    judged = judge_scans(scans, networks, settings, progress)
+    about = {
+        "cohort": SCANS_IN_WORDS,
+        "patients": describe_patients([scan.patient_id for scan in scans], side),
+        "hits": HITS_IN_WORDS,
+        **_models_in_words(models, networks),
+    }
+    return scan_evaluation("Whole scans", about, judged, models, models.classification.record.operating_points)
+
+
+def judge_scans(
+    scans: Sequence[ReferenceScan], networks: Networks, settings: Settings, progress: Progress
+) -> list[JudgedScan]:
+    """`judge_scan` for each."""
     judged = []
     with progress.stage("scans", len(scans)) as advance:
         for scan in scans:
             judged.append(judge_scan(scan, networks, settings))
             advance(1)
+    return judged
+
+
+def scan_evaluation(
+    title: str,
+    about: Mapping[str, str],
+    judged: Sequence[JudgedScan],
+    models: Models,
+    points: Mapping[str, OperatingPoint],
+) -> Evaluation:
+    """The figures of judged scans.
+
+    Args:
+        title: Of the report.
+        about: How it was measured.
+        judged: The evidence.
+        models: For their sizes.
+        points: Operating points of all scans; none where the scans were read by models of their own.
+    """
     book = FigureBook()
     matched = [row for scan in judged for row in scan.matched]
     add_outline_figures(book, "segmentation", matched)
     _add_missed_as_zero(book, judged)
-    add_detection_figures(book, judged, models.classification.record.operating_points)
-    about = {
-        "cohort": "whole scans, nodules of >= 3 readers; outlines of those found at the default operating point",
-        "patients": describe_patients([scan.patient_id for scan in scans], side),
-        "hits": "LUNA16's rules; marks on findings of fewer readers, below 3 mm or of no nodule do not count",
-        **_models_in_words(models, networks),
-    }
+    add_detection_figures(book, judged, points)
     _add_system(book, "seconds", [scan.name for scan in judged], [scan.seconds for scan in judged])
     _add_models(book, models)
-    return Evaluation("Whole scans", about, book, matched, froc=curve_of(judged))
+    return Evaluation(title, about, book, matched, froc=curve_of(judged))
 
 
 def _row_of(judged: JudgedCrop) -> OutlineRow:

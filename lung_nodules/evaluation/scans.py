@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from lung_nodules.cohorts.ct import read_ct
 from lung_nodules.cohorts.scans import Point, ReferenceScan, read_reference_labels
 from lung_nodules.evaluation.froc import Lesion, Mark
 from lung_nodules.evaluation.outlines import OutlineRow, compare_outline
 from lung_nodules.networks.opened import Networks
 from lung_nodules.networks.record import ModelRecord, OperatingPoint
 from lung_nodules.networks.runtime import Batch, Network
-from lung_nodules.pipeline import analyse
+from lung_nodules.pipeline import find_nodules
 from lung_nodules.settings import Settings
+from lung_nodules.stages.lungs import segment_lungs
 from lung_nodules.timings import Stopwatch
 
 MIN_READERS = 3
@@ -86,7 +88,7 @@ def keeping_everything(networks: Networks, settings: Settings) -> tuple[Networks
 
 
 def judge_scan(scan: ReferenceScan, networks: Networks, settings: Settings) -> JudgedScan:
-    """Run the line on a scan and hold what it finds against the reference.
+    """Run the line on a scan, from its choice of series to its findings, and hold them against the reference.
 
     Raises:
         InputRefusal: The scan cannot be read.
@@ -94,19 +96,19 @@ def judge_scan(scan: ReferenceScan, networks: Networks, settings: Settings) -> J
     """
     watch = Stopwatch()
     threshold = networks.classifier.record.operating_point(settings.classification.operating_point)[1].threshold
-    analysis = analyse(scan.folder, *keeping_everything(networks, settings), watch)
-    found = [
-        Found(one.outline_label, one.position.center_lps_mm, one.nodule_probability) for one in analysis.report.findings
-    ]
-    reference = read_reference_labels(scan, analysis.volume.geometry)
+    with watch.stage("volume"):
+        volume = read_ct(scan.folder, settings=settings)
+    with watch.stage("lungs"):
+        lungs = segment_lungs(volume, settings)
+    outlines, findings = find_nodules(volume, lungs, *keeping_everything(networks, settings), watch)
     return hold_against(
         scan.patient_id,
-        found,
-        analysis.outlines.label_map,
+        [Found(one.nodule.label, one.nodule.center_lps, one.nodule_probability) for one in findings],
+        outlines.label_map,
         targets_of(scan),
-        reference,
+        read_reference_labels(scan, volume.geometry),
         excluded_of(scan, scan.patient_id),
-        analysis.volume.geometry.spacing_mm,
+        volume.geometry.spacing_mm,
         threshold,
         watch.seconds,
     )

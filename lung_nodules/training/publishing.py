@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from lung_nodules.cohorts.crops import NoduleCrop
+from lung_nodules.cohorts.split import name_of_split
 from lung_nodules.networks.record import ModelRecord, Score, write_model
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.loop import Run, TrainingSettings
@@ -68,7 +69,7 @@ def publish(
             ],
             "num_patients": len(patients),
             "num_examples": len(crops),
-            "split": "train side of lung_nodules/cohorts/lidc_split.csv, by patient",
+            "split": f"train side of {name_of_split()}, by patient",
             "licence": DATA_LICENCE,
         },
         "training": {

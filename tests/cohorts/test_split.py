@@ -10,8 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from lung_nodules.cohorts.folds import list_name, read_fold_lists
 from lung_nodules.cohorts.lidc import listed_patients, patient_of
-from lung_nodules.cohorts.split import Split, listed_split, split_by_hash, split_of
+from lung_nodules.cohorts.split import (
+    SPLIT_VARIABLE,
+    Split,
+    listed_split,
+    name_of_split,
+    read_split,
+    split_by_hash,
+    split_of,
+)
+from lung_nodules.errors import InputRefusal
 
 FIXED = {
     "LIDC-IDRI-0001": Split.TEST,
@@ -103,3 +113,35 @@ def test_no_patient_of_the_crops_is_on_two_sides(shared_data: Path) -> None:
     tested = json.loads((shared_data / "lidc-scans" / "reference.json").read_text(encoding="utf-8"))["scans"]
     assert patients[Split.TRAIN].isdisjoint(tested)
     assert patients[Split.VALIDATION].isdisjoint(tested)
+
+
+class TestAListOfOnesOwn:
+    """`LUNG_NODULES_SPLIT` names a list that takes the place of the committed one."""
+
+    def test_it_decides_and_the_rule_stands_behind_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "fold3.csv"
+        path.write_text("patient_id,split\nLIDC-IDRI-0001,train\n", encoding="utf-8")
+        monkeypatch.setenv(SPLIT_VARIABLE, str(path))
+        assert split_of("LIDC-IDRI-0001") is Split.TRAIN
+        assert split_of("LIDC-IDRI-9999") == split_by_hash("LIDC-IDRI-9999")
+        assert name_of_split() == "fold3.csv"
+        monkeypatch.delenv(SPLIT_VARIABLE)
+        assert split_of("LIDC-IDRI-0001") is Split.TEST
+
+    @pytest.mark.parametrize(
+        "text",
+        ["patient_id,side\nA,train\n", "patient_id,split\nA,learn\n", "patient_id,split\nA,train\nA,test\n"],
+    )
+    def test_one_that_says_nothing_clear_is_refused(self, text: str, tmp_path: Path) -> None:
+        path = tmp_path / "list.csv"
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(InputRefusal) as refused:
+            read_split(path)
+        assert refused.value.code == "bad-split"
+
+    def test_folds_that_test_a_patient_twice_are_refused(self, tmp_path: Path) -> None:
+        for fold in (0, 1):
+            (tmp_path / list_name(fold)).write_text("patient_id,split\nA,test\n", encoding="utf-8")
+        with pytest.raises(InputRefusal) as refused:
+            read_fold_lists(tmp_path)
+        assert refused.value.code == "fold-twice"
