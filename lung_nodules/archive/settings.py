@@ -29,23 +29,21 @@ class RetrySettings(Section):
     max_wait_s: float = Field(30.0, ge=0, le=600, description="Longest wait between two tries.")
 
 
-class CacheSettings(Section):
-    """The disk cache of fetched instances."""
-
-    max_gib: float = Field(20.0, gt=0, le=100_000, description="Above it what was used longest ago goes.")
-
-
 class ListenerSettings(Section):
     """Our own C-STORE listener, to which a scanner or an archive sends studies."""
 
     host: str = Field("127.0.0.1", description="Address that it listens on.")
-    port: Port = 11112
+    port: int = Field(11113, ge=0, le=65535, description="0: a free one.")
     ae_title: AeTitle = "LUNGNODULES"
-    callers: tuple[AeTitle, ...] = Field((), description="AE titles that may send; empty: every one that reaches it.")
+    allowed_ae_titles: tuple[AeTitle, ...] = Field((), description="Who may send; empty: everybody who can connect.")
     quiet_s: float = Field(30.0, ge=0, le=86_400, description="A study is complete when nothing came for so long.")
     max_associations: int = Field(10, ge=1, le=200, description="At a time; further ones are rejected for now.")
     max_spool_gib: float = Field(50.0, gt=0, le=100_000, description="Above it the listener says out of resources.")
+    max_instance_mib: int = Field(2048, ge=1, le=65536, description="A larger instance is refused.")
     network_timeout_s: float = Field(60.0, gt=0, le=3600, description="A peer silent for longer is cut off.")
+    keep_s: float = Field(
+        86_400.0, ge=0, le=31_536_000, description="A complete study stays, for slices that come late."
+    )
 
 
 class DicomwebSettings(Section):
@@ -56,9 +54,6 @@ class DicomwebSettings(Section):
     qido_prefix: str | None = Field(None, min_length=1, description="Path of QIDO-RS below the URL, where it has one.")
     wado_prefix: str | None = Field(None, min_length=1, description="Likewise of WADO-RS.")
     stow_prefix: str | None = Field(None, min_length=1, description="Likewise of STOW-RS.")
-    allowed_origins: tuple[str, ...] = Field(
-        (), description="Origins (scheme://host:port) beside that of `url` that may be asked; no other one ever is."
-    )
     username: str | None = Field(None, min_length=1, description="For HTTP Basic, with one of the next two.")
     password_file: Path | None = None
     password_variable: str | None = Field(None, description="Environment variable that holds the password.")
@@ -84,11 +79,6 @@ class DicomwebSettings(Section):
     def _is_plain_address(cls, value: str | None) -> str | None:
         return None if value is None else _check_address(value)
 
-    @field_validator("allowed_origins")
-    @classmethod
-    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(origin_of(_check_address(each)) for each in value)
-
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         _check_one_secret(self)
@@ -108,9 +98,8 @@ class DicomwebSettings(Section):
 
     @property
     def origins(self) -> frozenset[str]:
-        """Every origin that may be asked."""
-        own = [origin_of(each) for each in (self.url, self.change_feed_url) if each]
-        return frozenset((*own, *self.allowed_origins))
+        """The allow-list: every origin that is ever asked, whatever an answer says."""
+        return frozenset(origin_of(each) for each in (self.url, self.change_feed_url) if each)
 
 
 class DimseSettings(Section):
@@ -123,7 +112,7 @@ class DimseSettings(Section):
     own_ae_title: AeTitle = Field("LUNGNODULES", description="Ours (calling); the archive has to know it.")
     retrieval: Literal["get", "move"] = Field("get", description="C-MOVE needs our AE title, host and port over there.")
     store_host: str = Field("127.0.0.1", description="Address at which our store SCP waits for a C-MOVE.")
-    store_port: Port = Field(11113, description="Likewise the port.")
+    store_port: Port = Field(11114, description="Likewise the port.")
     tls: bool = Field(False, description="The secure transport connection of PS3.15 B.")
     ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's.")
     client_certificate_file: Path | None = Field(None, description="For mutual TLS, with the next one.")

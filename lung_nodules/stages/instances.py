@@ -37,6 +37,7 @@ class Instance:
     path: Path
     header: pydicom.Dataset  # file meta included; no pixel data, no element above the size limit
     frame: int = 0  # index in a multi-frame file; its functional groups lie flat in the header
+    has_file: bool = True  # False: the header alone is known, as an archive tells it, and nothing lies at the path
 
 
 @dataclass(frozen=True)

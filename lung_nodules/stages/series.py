@@ -58,6 +58,14 @@ class NoUsableSeries(InputRefusal):
         self.considered = considered
 
 
+class PixelsNeeded(Exception):  # noqa: N818  # an answer, not an error: what to fetch next
+    """The series that comes first by its headers; whether it shows lungs cannot be told before its files are there."""
+
+    def __init__(self, series_instance_uid: str) -> None:
+        super().__init__("the pixels of a series are needed")
+        self.series_instance_uid = series_instance_uid
+
+
 @dataclass(frozen=True)
 class _Rejected:
     """A part that cannot be used."""
@@ -105,6 +113,7 @@ def select_series(instances: Instances, settings: Settings) -> Selection:
         The chosen series, and for each other one why not.
 
     Raises:
+        PixelsNeeded: Only where instances without a file are among `instances`: fetch that series, and ask again.
         NoUsableSeries: ``multiple-patients``, or the most telling reason why no series can be read:
             ``not-dicom``, ``no-images``, ``not-ct``, ``localizer``, ``not-axial``, ``too-few-slices``, ``no-lungs``,
             ``not-hu``, a code of `arrange_slices` or `read_hu`, or that of a file that could not be read.
@@ -252,7 +261,13 @@ def _preferences(each: _Usable, reach_mm: float, settings: SeriesSettings) -> tu
 
 
 def _reason_against_lungs(candidate: _Usable, settings: Settings) -> InputRefusal | None:
-    """Look for lungs in a few slices; the reason where there are none or the slices cannot be decoded."""
+    """Look for lungs in a few slices; the reason where there are none or the slices cannot be decoded.
+
+    Raises:
+        PixelsNeeded: The slices' files are not there.
+    """
+    if not all(instance.has_file for instance in candidate.part.instances):
+        raise PixelsNeeded(candidate.part.series_instance_uid)
     try:
         air = estimate_lung_air(candidate.stack, settings)
     except InputRefusal as reason:

@@ -111,9 +111,13 @@ def drop_identical_files(instances: Sequence[Instance]) -> list[Instance]:
     kept: dict[tuple[str, int], list[Instance]] = defaultdict(list)
     for instance in sorted(instances, key=lambda each: (str(each.path), each.frame)):
         same_uid = kept[str(instance.header.get("SOPInstanceUID")), instance.frame]
-        if not any(filecmp.cmp(other.path, instance.path, shallow=False) for other in same_uid):
+        if not any(_are_same_file(other, instance) for other in same_uid):
             same_uid.append(instance)
     return [instance for same_uid in kept.values() for instance in same_uid]
+
+
+def _are_same_file(first: Instance, second: Instance) -> bool:
+    return first.has_file and second.has_file and filecmp.cmp(first.path, second.path, shallow=False)
 
 
 def arrange_slices(instances: Sequence[Instance], settings: Settings) -> Stack:
@@ -173,7 +177,7 @@ def _frame_of_reference(plane: Plane) -> str:
 
 
 def _drop_repeated_slices(planes: list[Plane], settings: Settings) -> tuple[list[Plane], tuple[VolumeNote, ...]]:
-    """Keep one of several images at a position where their pixels are equal.
+    """Keep one of several images at a position where their pixels are equal; of headers alone, one in any case.
 
     Raises:
         InputRefusal: ``duplicate-slices`` when they are not.
@@ -181,8 +185,7 @@ def _drop_repeated_slices(planes: list[Plane], settings: Settings) -> tuple[list
     kept: list[Plane] = []
     for plane in planes:
         if kept and np.linalg.norm(plane.position - kept[-1].position) < settings.volume.same_position_mm:
-            first, second = read_hu([kept[-1].instance], settings), read_hu([plane.instance], settings)
-            if not np.array_equal(first[0], second[0]):
+            if not _have_equal_pixels(kept[-1].instance, plane.instance, settings):
                 raise InputRefusal(
                     "duplicate-slices",
                     "The series holds different images of one position, and nothing tells them apart.",
@@ -194,6 +197,13 @@ def _drop_repeated_slices(planes: list[Plane], settings: Settings) -> tuple[list
         return kept, ()
     sentence = f"The series holds {num_dropped} more image(s) of a position with equal pixels; one of each was used."
     return kept, (VolumeNote("duplicate-slices", sentence),)
+
+
+def _have_equal_pixels(first: Instance, second: Instance, settings: Settings) -> bool:
+    """Compare two images in HU; those of which only the header is known count as equal until the files are there."""
+    if not (first.has_file and second.has_file):
+        return True
+    return np.array_equal(read_hu([first], settings)[0], read_hu([second], settings)[0])
 
 
 def _check_identifiers(planes: Sequence[Plane]) -> None:
