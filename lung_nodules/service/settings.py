@@ -18,7 +18,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
-from lung_nodules.archive.settings import ArchiveSettings
+from lung_nodules.archive.settings import ArchiveSettings, ListenerSettings
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.settings import Section
 
@@ -41,6 +41,7 @@ class WorkersSettings(Section):
     """Processes that read studies."""
 
     count: int = Field(1, ge=0, le=64, description="Started by `serve` on this machine; one study at a time each.")
+    max_losses: int = Field(5, ge=1, le=100, description="Workers that may be lost over a study; then it is set aside.")
     time_limit_s: float = Field(1800.0, gt=0, le=86400, description="For one attempt at one study.")
     max_crashes: int = Field(2, ge=1, le=10, description="After so many a study is set aside.")
     max_attempts: int = Field(6, ge=1, le=100, description="At a step that fails for a reason that can heal.")
@@ -49,6 +50,7 @@ class WorkersSettings(Section):
     heartbeat_s: float = Field(5.0, gt=0, le=300, description="Between two signs of life of a worker.")
     lease_s: float = Field(30.0, gt=0, le=3600, description="Silence after which a worker is taken for lost.")
     poll_s: float = Field(5.0, gt=0, le=300, description="Looked for work as often even if no notification came.")
+    grace_s: float = Field(20.0, ge=0, le=3600, description="For the study under way when a worker is told to stop.")
     progress_s: float = Field(0.5, ge=0, le=60, description="Least time between two writings of a job's progress.")
     studies_per_child: int = Field(50, ge=1, le=10_000, description="The analysing process is renewed after so many.")
     analysis: str = Field(
@@ -85,7 +87,7 @@ class UploadsSettings(Section):
 class CacheSettings(Section):
     """Fetched instances, kept for the next attempt or version."""
 
-    max_gib: float = Field(20.0, gt=0, le=1_000_000, description="The oldest go first.")
+    max_gib: float = Field(20.0, gt=0, le=100_000, description="Above it what was used longest ago goes.")
 
 
 class ResultsSettings(Section):
@@ -103,17 +105,6 @@ class WatchSettings(Section):
     poll_s: float = Field(5.0, gt=0, le=3600, description="Between two looks at the feed.")
     from_beginning: bool = Field(True, description="At the first start: also what was in the archive before.")
     priority: int = Field(0, ge=-10, le=20, description="Of the jobs that are made.")
-
-
-class ListenerSettings(Section):
-    """A C-STORE provider that takes studies straight from a scanner or PACS."""
-
-    enabled: bool = False
-    host: str = "127.0.0.1"
-    port: int = Field(11113, ge=0, le=65535, description="0: a free one.")
-    ae_title: str = Field("LUNGNODULES", min_length=1, max_length=16)
-    quiet_s: float = Field(30.0, gt=0, le=3600, description="Silence after which a study is taken for complete.")
-    allowed_ae_titles: tuple[str, ...] = Field((), description="Who may send; empty: everybody who can connect.")
 
 
 class AuthSettings(Section):
@@ -171,7 +162,7 @@ class ServiceSettings(BaseSettings):
     archives: dict[str, ArchiveSettings] = Field(default_factory=dict, description="By name: all that may be asked.")
     destinations: tuple[str, ...] = Field((), description="Names of the archives that results are pushed to.")
     watch: WatchSettings = WatchSettings()
-    listener: ListenerSettings = ListenerSettings()
+    listener: ListenerSettings | None = Field(None, description="A C-STORE provider of our own; None: there is none.")
     auth: AuthSettings = AuthSettings()
     cors_origins: tuple[str, ...] = Field((), description="Other pages that may call the API.")
     rate_limit: RateLimitSettings = RateLimitSettings()

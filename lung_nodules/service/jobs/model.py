@@ -127,6 +127,7 @@ class Job(Frozen):
     duplicate_of: UUID | None = Field(None, description="The job that has, or will have, this one's result.")
     replaces: UUID | None = Field(None, description="The job of the same study before more of it arrived.")
     cancel_requested: bool = False
+    pruned: bool = Field(False, description="Its files were removed to make room.")
     summary: JobSummary | None = None
 
 
