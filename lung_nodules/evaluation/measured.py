@@ -11,13 +11,16 @@ import numpy.typing as npt
 
 from lung_nodules.cohorts.crops import NoduleCrop
 from lung_nodules.evaluation.crops import judging_grid, nearest_outline, read_crop
-from lung_nodules.networks.patches import flips, scale_hu
+from lung_nodules.networks.patches import PatchGrid, flips, scale_hu
 from lung_nodules.networks.record import Preprocessing
 from lung_nodules.networks.runtime import Batch
+from lung_nodules.settings import ClassificationSettings, SegmentationSettings
 from lung_nodules.stages.features import measure_features
 
 MIN_READERS = 3
 MALIGNANCY_MIDDLE = 3  # "indeterminate"
+OUTLINE_FLIPS = SegmentationSettings().num_flips  # as the line averages them
+CLASSIFIER_FLIPS = ClassificationSettings().num_flips
 
 
 @dataclass(frozen=True)
@@ -49,28 +52,37 @@ def measure_crops(
     classifier: Callable[[Batch], Batch],
     outputs: Sequence[str],
     fed: Preprocessing,
-    num_flips: int,
 ) -> list[Measured]:
-    """Outline, measure and read crops; a crop in which nothing is outlined is left out.
+    """Outline, measure and read crops as the line does; a crop in which nothing is outlined is left out.
 
     Args:
         crops: The nodules.
         outliner: From cubes (n, 1, D, H, W) scaled to 0-1 to logits of that shape.
         threshold: Of the outliner.
-        classifier: From such cubes to logits (n, outputs).
+        classifier: From such cubes to logits (n, outputs); it is given the cube around the own outline's centroid.
         outputs: Names of the classifier's outputs.
         fed: What both are fed.
-        num_flips: The classifier's mirrored readings that are averaged.
     """
-    logits = read_logits(classifier, crops, fed, num_flips)
-    measured = []
-    for crop, row in zip(crops, logits, strict=True):
-        mask = nearest_outline(read_crop(outliner, crop, fed, 1), threshold, crop)
-        if mask.any():
-            features = measure_features(crop.image, mask, crop.spacing_mm)
-            image = {f"image.{name}": float(value) for name, value in zip(outputs, row, strict=True)}
-            measured.append(Measured(crop, image | {f"feature.{name}": value for name, value in features.items()}))
-    return measured
+    masks = [own_outline(crop, outliner, threshold, fed) for crop in crops]
+    outlined = [(crop, mask) for crop, mask in zip(crops, masks, strict=True) if mask.any()]
+    cubes = (_cube_around(mask, crop, fed) for crop, mask in outlined)
+    logits = read_cubes(classifier, cubes, fed.window_hu, CLASSIFIER_FLIPS)
+    return [
+        Measured(crop, _named("image", dict(zip(outputs, row, strict=True))) | outline_features(crop, mask))
+        for (crop, mask), row in zip(outlined, logits, strict=True)
+    ]
+
+
+def own_outline(
+    crop: NoduleCrop, outliner: Callable[[Batch], Batch], threshold: float, fed: Preprocessing
+) -> npt.NDArray[np.bool_]:
+    """The outline on the crop's own grid as the line draws it; empty where it draws none."""
+    return nearest_outline(read_crop(outliner, crop, fed, OUTLINE_FLIPS), threshold, crop)
+
+
+def outline_features(crop: NoduleCrop, mask: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """The measured features of an outline, ``feature.NAME``."""
+    return _named("feature", measure_features(crop.image, mask, crop.spacing_mm))
 
 
 def read_logits(
@@ -94,3 +106,13 @@ def read_cubes(
         batch = np.stack([np.flip(image, axes) for axes in flips(num_flips)])[:, None]
         rows.append(classifier(np.ascontiguousarray(batch)).mean(axis=0))
     return np.array(rows, dtype=np.float32)
+
+
+def _cube_around(mask: npt.NDArray[np.bool_], crop: NoduleCrop, fed: Preprocessing) -> npt.NDArray[Any]:
+    center = np.argwhere(mask).mean(axis=0)
+    grid = PatchGrid.centered(center, crop.spacing_mm, (fed.patch_voxels,) * 3, fed.spacing_mm)
+    return grid.sample(crop.image)
+
+
+def _named(kind: str, values: Mapping[str, Any]) -> dict[str, float]:
+    return {f"{kind}.{name}": float(value) for name, value in values.items()}

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from torch import nn
 
 from lung_nodules.cohorts.crops import NoduleCrop
-from lung_nodules.evaluation.measured import read_cubes, read_logits
+from lung_nodules.evaluation.measured import CLASSIFIER_FLIPS, read_cubes, read_logits
 from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.patches import PatchGrid
 from lung_nodules.stages.classification import head_inputs
@@ -20,8 +20,6 @@ from lung_nodules.training.detection import DetectionTraining, candidate_scores
 from lung_nodules.training.mistakes import CropMistake, Mistake
 from lung_nodules.training.segmentation import WINDOW_HU, fed_by
 
-LINE_FLIPS = 4  # as ClassificationSettings.num_flips
-
 Candidates = list[dict[str, float]]  # the inputs of the nodule head, one a candidate
 
 
@@ -29,7 +27,7 @@ def nodule_candidates(
     finder: nn.Module, classifier: nn.Module, crops: Sequence[NoduleCrop], settings: ClassificationTraining
 ) -> Candidates:
     """The crops' nodules; end slices repeated."""
-    logits = read_logits(reader(classifier), crops, fed_by(settings.cube), LINE_FLIPS)
+    logits = read_logits(reader(classifier), crops, fed_by(settings.cube), CLASSIFIER_FLIPS)
     return _join(logits, candidate_scores(finder, crops, DetectionTraining(cube=settings.cube)))
 
 
@@ -42,7 +40,7 @@ def mistakes_in_scans(
     """The finder's mistakes in whole scans."""
     shape = (settings.cube.voxels,) * 3
     cubes = (cut(backgrounds[one.background].hu, np.array(one.center_ijk), shape) for one in mistakes)
-    return _join(read_cubes(reader(classifier), cubes, WINDOW_HU, LINE_FLIPS), [one.score for one in mistakes])
+    return _join(read_cubes(reader(classifier), cubes, WINDOW_HU, CLASSIFIER_FLIPS), [one.score for one in mistakes])
 
 
 def mistakes_in_crops(
@@ -53,7 +51,7 @@ def mistakes_in_crops(
 ) -> Candidates:
     """The finder's mistakes beside the nodules of crops; end slices repeated."""
     cubes = (_cube_at(crops[one.crop], one.center_ijk, settings) for one in mistakes)
-    return _join(read_cubes(reader(classifier), cubes, WINDOW_HU, LINE_FLIPS), [one.score for one in mistakes])
+    return _join(read_cubes(reader(classifier), cubes, WINDOW_HU, CLASSIFIER_FLIPS), [one.score for one in mistakes])
 
 
 def _cube_at(

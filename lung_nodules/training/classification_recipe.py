@@ -14,6 +14,7 @@ from functools import partial
 from torch import nn
 
 from lung_nodules.cohorts.crops import NoduleCrop
+from lung_nodules.errors import ModelRefusal
 from lung_nodules.evaluation.measured import Measured, decided, measure_crops
 from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.build import load_network
@@ -22,7 +23,6 @@ from lung_nodules.progress import Progress
 from lung_nodules.stages.classification import apply_head
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.candidates import (
-    LINE_FLIPS,
     mistakes_in_crops,
     mistakes_in_scans,
     nodule_candidates,
@@ -77,6 +77,7 @@ def teach_classification(workshop: Workshop, settings: ClassificationTraining, p
     )
     trained = run.average.module
     known = [_measure(bench, side, trained) for side in (validation, test)]
+    _check_outlined(known)
     if out_of_fold:
         suspicion = fit_suspicion([*out_of_fold, *known[0]])
     else:
@@ -102,6 +103,15 @@ def teach_classification(workshop: Workshop, settings: ClassificationTraining, p
             "default_operating_point": DEFAULT_POINT,
         },
     )
+
+
+def _check_outlined(sides: Sequence[Sequence[Measured]]) -> None:
+    if not all(sides):
+        raise ModelRefusal(
+            "outlines-nothing",
+            "The outliner outlines no nodule of the patients that tune or test, so that nothing can be measured.",
+            "Train it longer.",
+        )
 
 
 def _negatives(bench: Bench) -> tuple[Negatives, ScanRate]:
@@ -201,5 +211,4 @@ def _measure(bench: Bench, crops: Sequence[NoduleCrop], classifier: nn.Module) -
         reader(classifier),
         OUTPUTS,
         fed_by(bench.settings.cube),
-        LINE_FLIPS,
     )

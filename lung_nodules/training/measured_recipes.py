@@ -17,8 +17,14 @@ import numpy as np
 from lung_nodules.cohorts.covariates import read_cohort_covariates
 from lung_nodules.cohorts.crops import NoduleCrop, read_crops
 from lung_nodules.cohorts.split import Split
-from lung_nodules.evaluation.crops import nearest_outline, read_crop
-from lung_nodules.evaluation.measured import MIN_READERS, Measured, decided, read_logits
+from lung_nodules.evaluation.measured import (
+    MIN_READERS,
+    Measured,
+    decided,
+    measure_crops,
+    outline_features,
+    own_outline,
+)
 from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.build import load_network
 from lung_nodules.networks.forest import ForestRecord, write_forest
@@ -26,8 +32,6 @@ from lung_nodules.networks.record import RECORD_FILE, LinearHead, Model, ModelRe
 from lung_nodules.progress import Progress
 from lung_nodules.stages.classification import apply_head
 from lung_nodules.stages.covariates import Covariates, covariate_inputs
-from lung_nodules.stages.features import measure_features
-from lung_nodules.training.candidates import LINE_FLIPS
 from lung_nodules.training.embeddings import ClassToken, DeepestFeatures, embed
 from lung_nodules.training.forest import ForestSettings, Rated, forest_scores, grow, judge_by_folds
 from lung_nodules.training.fusion import DIAMETER, IMAGE_ALONE, fit_fusion, fusion_gain, judge_fusion_by_folds, wins
@@ -175,15 +179,15 @@ def _rated(desk: Desk, sides: Sequence[Split], settings: ForestSettings, progres
 
 
 def _measured(desk: Desk, classifier: Model, side: Split, progress: Progress) -> list[Measured]:
-    crops = _read(desk.crops, (side,))
-    features = _features(crops, load_model(desk.models / "segmentation"), progress)
-    record = classifier.record
-    logits = read_logits(reader(load_network(classifier)), crops, record.preprocessing, LINE_FLIPS)
-    return [
-        Measured(crop, row | {f"image.{name}": float(logit) for name, logit in zip(record.outputs, given, strict=True)})
-        for crop, row, given in zip(crops, features, logits, strict=True)
-        if row
-    ]
+    outliner, record = load_model(desk.models / "segmentation"), classifier.record
+    read, rate = reader(load_network(outliner)), reader(load_network(classifier))
+    threshold, crops = outliner.record.operating_point()[1].threshold, _read(desk.crops, (side,))
+    measured = []
+    with progress.stage("nodules", len(crops)) as advance:
+        for crop in crops:
+            measured += measure_crops([crop], read, threshold, rate, record.outputs, record.preprocessing)
+            advance(1)
+    return measured
 
 
 def _features(crops: Sequence[NoduleCrop], outliner: Model, progress: Progress) -> list[dict[str, float]]:
@@ -193,9 +197,8 @@ def _features(crops: Sequence[NoduleCrop], outliner: Model, progress: Progress) 
     rows: list[dict[str, float]] = []
     with progress.stage("outlines", len(crops)) as advance:
         for crop in crops:
-            mask = nearest_outline(read_crop(read, crop, fed, 1), threshold, crop)
-            features = measure_features(crop.image, mask, crop.spacing_mm) if mask.any() else {}
-            rows.append({f"feature.{name}": value for name, value in features.items()})
+            mask = own_outline(crop, read, threshold, fed)
+            rows.append(outline_features(crop, mask) if mask.any() else {})
             advance(1)
     return rows
 
