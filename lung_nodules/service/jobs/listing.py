@@ -25,6 +25,12 @@ async def list_jobs(connection: Connection, query: JobQuery) -> JobPage:
     if query.submitted_by is not None:
         conditions.append("submitted_by = %s")
         values.append(query.submitted_by)
+    if query.created_after is not None:
+        conditions.append("created_at >= %s")
+        values.append(query.created_after)
+    if query.created_before is not None:
+        conditions.append("created_at < %s")
+        values.append(query.created_before)
     if query.text:
         conditions.append("(strpos(label, %s) > 0 OR strpos(id::text, %s) > 0 OR strpos(study_key, %s) > 0)")
         values.extend([query.text.strip().lower()] * 3)

@@ -146,6 +146,8 @@ class JobQuery(Frozen):
     states: tuple[JobState, ...] = ()
     text: str = Field("", max_length=64, description="Within the label, the job's id or the Study Instance UID.")
     submitted_by: str | None = None
+    created_after: datetime | None = None  # or then
+    created_before: datetime | None = None
     limit: int = Field(50, ge=1, le=500)
     cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before.")
 

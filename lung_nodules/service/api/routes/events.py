@@ -1,0 +1,52 @@
+"""Server-sent events: jobs as they change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Annotated
+
+import anyio
+from fastapi import APIRouter, Depends
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from lung_nodules.service.api.documents import problems
+from lung_nodules.service.api.schemas import shown
+from lung_nodules.service.api.state import get_desk, get_job
+from lung_nodules.service.jobs.desk import JobDesk
+from lung_nodules.service.jobs.model import Job
+from lung_nodules.service.security.access import GuardedRoute, Role, User, require
+
+router = APIRouter(prefix="/v1", route_class=GuardedRoute, tags=["events"])
+
+LONGEST_S = 900.0  # then the client comes again, and shows its token again
+
+Desk = Annotated[JobDesk, Depends(get_desk)]
+Viewer = Annotated[User, Depends(require(Role.viewer, often=True))]
+
+
+@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, responses=problems())
+async def follow_job(
+    _user: Viewer, job: Annotated[Job, Depends(get_job)], desk: Desk
+) -> AsyncIterable[ServerSentEvent]:
+    """Follow a job: `event: job` with the job as it is now, and each time that it changes; a comment every 15 s."""
+    async for event in _events(desk.follow(job.id)):
+        yield event
+
+
+@router.get("/events", response_class=EventSourceResponse, responses=problems())
+async def follow_jobs(_user: Viewer, desk: Desk) -> AsyncIterable[ServerSentEvent]:
+    """Follow all jobs: `event: job` with each one that changes; a comment every 15 s."""
+    async for event in _events(desk.follow()):
+        yield event
+
+
+async def _events(changes: AsyncIterator[Job]) -> AsyncIterator[ServerSentEvent]:
+    ends_at = time.monotonic() + LONGEST_S
+    while True:
+        job: Job | None = None
+        with anyio.move_on_after(ends_at - time.monotonic()):
+            job = await anext(changes, None)
+        if job is None:
+            return
+        yield ServerSentEvent(event="job", data=shown(job))

@@ -1,0 +1,188 @@
+"""Where uploads wait for a worker: one folder each below `spool/`, and a row that says whose it is.
+
+An upload is made in a hidden folder and renamed when it is whole. Its maker holds a lock on the folder until the job
+is in the database; what a killed process leaves, hidden or not, nobody holds and no job names, and the next start
+takes it away.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import LiteralString
+from uuid import UUID, uuid4
+
+import anyio.to_thread
+from anyio import CancelScope
+
+from lung_nodules.service.api.uploads.folder import UploadFolder
+from lung_nodules.service.api.uploads.limits import MIB, Limits, UploadRefusal
+from lung_nodules.service.database.pool import Connection, Pool
+from lung_nodules.service.settings import UploadsSettings
+
+FOLDER = "spool"
+TABLES: tuple[LiteralString, ...] = (
+    """
+    CREATE TABLE uploads (
+        id uuid PRIMARY KEY,
+        owner text NOT NULL,
+        num_bytes bigint NOT NULL,  -- reserved while it comes, then as it lies on the disk
+        created_at timestamptz NOT NULL DEFAULT now()
+    );
+    CREATE INDEX uploads_by_owner ON uploads (owner);
+    """,
+)
+_WITHOUT_JOB: LiteralString = """
+    SELECT id FROM uploads WHERE NOT EXISTS (
+        SELECT FROM jobs WHERE source->>'kind' = 'upload' AND source->>'path' = uploads.id::text
+    )
+"""
+_HIDDEN = ".partial-"
+
+
+class Upload(UploadFolder):
+    """An upload under way.
+
+    Attributes:
+        id: Also the name of its folder, which is the `path` of the job's source.
+        is_kept: Set when a job has it; else it goes when the block ends.
+    """
+
+    def __init__(self, upload_id: UUID, path: Path, limits: Limits) -> None:
+        super().__init__(path, limits)
+        self.id = upload_id
+        self.is_kept = False
+
+    def appear(self) -> str:
+        """Give the folder its name, now that it is whole, and return it."""
+        whole = self.path.with_name(str(self.id))
+        self.path.rename(whole)
+        self.path = whole
+        return whole.name
+
+
+class Spool:
+    """Makes folders for uploads within each user's quota.
+
+    Args:
+        data_folder: The service's.
+        settings: Limits and quota.
+        pool: Of connections to the service's database.
+    """
+
+    def __init__(self, data_folder: Path, settings: UploadsSettings, pool: Pool) -> None:
+        self.folder = data_folder / FOLDER
+        self._settings = settings
+        self._pool = pool
+
+    @asynccontextmanager
+    async def begin(self, owner: str, declared_bytes: int | None) -> AsyncIterator[Upload]:
+        """Give a folder for an upload; unless it `is_kept`, everything of it is gone at the end.
+
+        Args:
+            owner: Whose quota it counts to.
+            declared_bytes: The request's Content-Length, if it has one.
+
+        Raises:
+            UploadRefusal: 413 ``upload-too-large``, 413 ``quota-exceeded``.
+        """
+        upload = Upload(uuid4(), self.folder, self._limits(self._settings.max_mib * MIB))
+        upload.limits.check_bytes(declared_bytes or 0)
+        upload.path = self.folder / f"{_HIDDEN}{upload.id}"
+        descriptor = await anyio.to_thread.run_sync(_make_locked, upload.path)
+        try:
+            upload.limits = await self._reserve(upload.id, owner, declared_bytes)
+            yield upload
+        finally:
+            with CancelScope(shield=True):
+                await self._settle(upload)
+            os.close(descriptor)
+
+    async def sweep(self) -> None:
+        """Take away what killed processes have left, and forget uploads whose folder has gone."""
+        await anyio.to_thread.run_sync(lambda: self.folder.mkdir(parents=True, exist_ok=True, mode=0o700))
+        async with self._pool.connection() as connection:
+            await self._forget_gone(connection, owner=None)
+            found = await connection.execute(_WITHOUT_JOB)
+            orphans = {str(row["id"]) for row in await found.fetchall()}
+        await anyio.to_thread.run_sync(self._remove_orphans, orphans)
+
+    async def _reserve(self, upload_id: UUID, owner: str, declared_bytes: int | None) -> Limits:
+        max_bytes = self._settings.max_mib * MIB
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))", (owner,))
+            await self._forget_gone(connection, owner)
+            free_bytes = self._settings.quota_per_user_mib * MIB - await _bytes_of(connection, owner)
+            reserved = min(max_bytes, free_bytes) if declared_bytes is None else declared_bytes
+            if reserved > free_bytes or free_bytes <= 0:
+                sentence = "Your uploads that have not been read yet fill your quota."
+                raise UploadRefusal(413, "quota-exceeded", sentence, "Wait until they are read, or have them deleted.")
+            await connection.execute(
+                "INSERT INTO uploads (id, owner, num_bytes) VALUES (%s, %s, %s)", (upload_id, owner, reserved)
+            )
+        return self._limits(min(max_bytes, free_bytes))
+
+    def _limits(self, max_bytes: int) -> Limits:
+        return Limits(max_bytes, self._settings.max_files, self._settings.max_ratio)
+
+    async def _settle(self, upload: Upload) -> None:
+        if upload.is_kept:
+            order, values = "UPDATE uploads SET num_bytes = %s WHERE id = %s", (upload.num_bytes, upload.id)
+        else:
+            await anyio.to_thread.run_sync(lambda: shutil.rmtree(upload.path, ignore_errors=True))
+            order, values = "DELETE FROM uploads WHERE num_bytes >= %s AND id = %s", (0, upload.id)
+        async with self._pool.connection() as connection:
+            await connection.execute(order, values)
+
+    async def _forget_gone(self, connection: Connection, owner: str | None) -> None:
+        """Take rows away whose folder a worker or a deletion has removed."""
+        found = await connection.execute(
+            "SELECT id FROM uploads WHERE %(owner)s::text IS NULL OR owner = %(owner)s", {"owner": owner}
+        )
+        ids = [row["id"] for row in await found.fetchall()]
+        gone = await anyio.to_thread.run_sync(self._gone, ids)
+        if gone:
+            await connection.execute("DELETE FROM uploads WHERE id = ANY(%s)", (gone,))
+
+    def _gone(self, ids: Sequence[UUID]) -> list[UUID]:
+        names = {entry.name for entry in os.scandir(self.folder)} if self.folder.is_dir() else set()
+        return [each for each in ids if not names & {str(each), f"{_HIDDEN}{each}"}]
+
+    def _remove_orphans(self, orphans: Collection[str]) -> None:
+        """Others (a C-STORE listener) may use the spool too: only what is ours goes."""
+        for entry in list(os.scandir(self.folder)):
+            is_ours = entry.name in orphans or entry.name.startswith(_HIDDEN)
+            if is_ours and entry.is_dir(follow_symlinks=False):
+                _remove_if_unheld(Path(entry.path))
+
+
+async def _bytes_of(connection: Connection, owner: str) -> int:
+    found = await connection.execute(
+        "SELECT coalesce(sum(num_bytes), 0)::bigint AS used FROM uploads WHERE owner = %s", (owner,)
+    )
+    row = await found.fetchone()
+    assert row is not None
+    return int(row["used"])
+
+
+def _make_locked(folder: Path) -> int:
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(mode=0o700)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with suppress(OSError):  # some network filesystems cannot lock: there, only the row tells
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def _remove_if_unheld(folder: Path) -> None:
+    with suppress(OSError):  # held by a process that is alive, or gone already
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,184 @@
+"""The audit log: who saw or did what, when, and on which job.
+
+Every call that needs a role leaves an entry, the refused ones too, before its answer leaves the house: where no entry
+can be written, nobody sees anything. The entries lie in PostgreSQL, where an administrator reads them through the API,
+and as JSON lines in `audit/<day>.jsonl` below the data folder, for a SIEM to collect. An entry names users and jobs,
+never patients; which study a job was is in the archive and in the jobs.
+
+The store is our own because nothing kept writes an audit log of an ASGI application into PostgreSQL without an
+object-relational mapper beside it; what is told follows DICOM PS3.15 A.5 (who, what, when, which object, outcome).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import OrderedDict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, LiteralString
+from uuid import UUID
+
+import anyio.to_thread
+from psycopg import sql
+from psycopg.rows import class_row
+from pydantic import BaseModel, ConfigDict, Field
+
+from lung_nodules.service.database.pool import Pool
+
+REPEAT_S = 60.0
+_MAX_REMEMBERED = 10_000
+TABLES: tuple[LiteralString, ...] = (
+    """
+    CREATE TABLE audit_entries (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        at timestamptz NOT NULL,
+        actor text NOT NULL,
+        role text NOT NULL,
+        auth_mode text NOT NULL,
+        action text NOT NULL,
+        outcome text NOT NULL,
+        status smallint NOT NULL,
+        code text NOT NULL,
+        job_id uuid,
+        object text NOT NULL,
+        address text NOT NULL,
+        request_id text NOT NULL
+    );
+    CREATE INDEX audit_entries_by_job ON audit_entries (job_id, id) WHERE job_id IS NOT NULL;
+    CREATE INDEX audit_entries_by_actor ON audit_entries (actor, id);
+    CREATE FUNCTION audit_entries_stay() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'audit entries are only ever added'; END $$;
+    CREATE TRIGGER audit_entries_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_entries
+        FOR EACH STATEMENT EXECUTE FUNCTION audit_entries_stay();
+    """,
+)
+
+
+class AuditEntry(BaseModel):
+    """One thing that somebody saw, did or was refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: datetime
+    actor: str = Field(description="The token's subject; `-` where nobody could be identified.")
+    role: str = Field(description="viewer, operator, admin, or `-`.")
+    auth_mode: str
+    action: str = Field(description="Name of the operation, as in the OpenAPI document.")
+    outcome: Literal["done", "refused", "failed"]
+    status: int
+    code: str = Field("", description="Reason of a problem.")
+    job_id: UUID | None = None
+    object: str = Field("", description="Finding, file or slice that was asked for; an archive's name.")
+    address: str = Field("-", description="Address of the client, or of the proxy that is trusted.")
+    request_id: str = Field("", description="As in the access log and in the header X-Request-ID.")
+
+
+class StoredEntry(AuditEntry):
+    """An entry with its number in the table."""
+
+    id: int
+
+
+class AuditQuery(BaseModel):
+    """Which entries, newest first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    actor: str | None = Field(None, max_length=200)
+    action: str | None = Field(None, max_length=100)
+    job_id: UUID | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    cursor: int | None = Field(None, ge=1, le=2**62, description="`next_cursor` of the page before.")
+    limit: int = Field(100, ge=1, le=1000)
+
+
+class AuditPage(BaseModel):
+    """Some entries, and where the next ones begin."""
+
+    entries: tuple[StoredEntry, ...]
+    next_cursor: int | None = None
+
+
+class AuditLog:
+    """Writes and reads entries.
+
+    Args:
+        pool: Of connections to the service's database, in which `TABLES` are.
+        folder: Where the JSON lines go; made when missing, for its owner alone.
+    """
+
+    def __init__(self, pool: Pool, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._pool = pool
+        self._folder = folder
+        self._recent: OrderedDict[tuple[object, ...], datetime] = OrderedDict()
+
+    async def record(self, entry: AuditEntry, *, once_a_minute: bool = False) -> None:
+        """Write an entry, in the file first.
+
+        Args:
+            entry: What happened.
+            once_a_minute: Leave it out where the same user did the same to the same job within the last minute.
+
+        Raises:
+            OSError: The file cannot be written.
+            psycopg.OperationalError: The database cannot.
+        """
+        if once_a_minute and self._is_repeated(entry):
+            return
+        await anyio.to_thread.run_sync(self._append, entry)
+        values = entry.model_dump()
+        statement = sql.SQL("INSERT INTO audit_entries ({}) VALUES ({})").format(
+            sql.SQL(", ").join(map(sql.Identifier, values)), sql.SQL(", ").join(map(sql.Placeholder, values))
+        )
+        async with self._pool.connection() as connection:
+            await connection.execute(statement, values)
+        if once_a_minute:
+            self._remember(entry)
+
+    async def read(self, query: AuditQuery) -> AuditPage:
+        """Give entries, newest first, page by page."""
+        async with self._pool.connection() as connection, connection.cursor(row_factory=class_row(StoredEntry)) as rows:
+            await rows.execute(_SELECT, {**query.model_dump(), "limit": query.limit + 1})
+            entries = await rows.fetchall()
+        shown = tuple(entries[: query.limit])
+        return AuditPage(entries=shown, next_cursor=shown[-1].id if len(entries) > query.limit else None)
+
+    def _is_repeated(self, entry: AuditEntry) -> bool:
+        before = self._recent.get(_key(entry))
+        return before is not None and (entry.at - before).total_seconds() < REPEAT_S
+
+    def _remember(self, entry: AuditEntry) -> None:
+        self._recent[_key(entry)] = entry.at
+        self._recent.move_to_end(_key(entry))
+        while len(self._recent) > _MAX_REMEMBERED:
+            self._recent.popitem(last=False)
+
+    def _append(self, entry: AuditEntry) -> None:
+        """Add a line by one write to a file opened for appending, which the kernel does not mix with another's."""
+        path = self._folder / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
+        line = json.dumps(entry.model_dump(mode="json"), ensure_ascii=True) + "\n"
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, line.encode("ascii"))
+        finally:
+            os.close(descriptor)
+
+
+_SELECT: LiteralString = """
+    SELECT * FROM audit_entries
+    WHERE (%(actor)s::text IS NULL OR actor = %(actor)s)
+      AND (%(action)s::text IS NULL OR action = %(action)s)
+      AND (%(job_id)s::uuid IS NULL OR job_id = %(job_id)s)
+      AND (%(after)s::timestamptz IS NULL OR at >= %(after)s)
+      AND (%(before)s::timestamptz IS NULL OR at < %(before)s)
+      AND (%(cursor)s::bigint IS NULL OR id < %(cursor)s)
+    ORDER BY id DESC
+    LIMIT %(limit)s
+"""
+
+
+def _key(entry: AuditEntry) -> tuple[object, ...]:
+    return entry.actor, entry.action, entry.job_id, entry.outcome, entry.code

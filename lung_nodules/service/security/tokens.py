@@ -1,0 +1,230 @@
+"""Bearer tokens: who a token is for and which roles it holds, by PyJWT.
+
+Two verifiers: `IssuerTokens` for tokens of an OpenID Connect provider (JWS signed with a private key whose public part
+is in the provider's JWKS), `LocalTokens` for development, with one key that lies in a file on this machine. Which
+algorithms are taken is fixed here and never read from a token: a token that says ``none``, or HS256 over the public
+key, is refused (RFC 8725, 3.1 and 3.2). A refusal never repeats any part of a token.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import jwt
+from jwt import PyJWK, PyJWKClient
+
+from lung_nodules.errors import UsageRefusal
+from lung_nodules.service.security.access import AccessRefusal, Role, User
+from lung_nodules.service.settings import AuthSettings, is_loopback, read_secret
+
+# Asymmetric alone: whoever can check a token must not be able to make one.
+ISSUER_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+LOCAL_ALGORITHM = "HS256"
+LOCAL_ISSUER = "lung-nodules-local"
+LOCAL_AUDIENCE = "lung-nodules"
+MIN_KEY_BYTES = 32  # RFC 7518, 3.2: as long as the hash
+MAX_TOKEN_BYTES = 16_384
+MAX_NAME_LENGTH = 200
+KEYS_LIFESPAN_S = 300.0
+KEYS_COOLDOWN_S = 30.0  # an unknown kid makes us ask for the keys no oftener
+KEYS_TIMEOUT_S = 5.0
+_REQUIRED = ["exp", "iss", "aud", "sub"]
+
+# What PyJWT raises, most special first, and the code and sentence that a client gets.
+_REASONS: tuple[tuple[type[jwt.PyJWTError], str, str], ...] = (
+    (jwt.ExpiredSignatureError, "token-expired", "The token has expired."),
+    (jwt.ImmatureSignatureError, "token-not-yet-valid", "The token is not valid yet."),
+    (jwt.InvalidIssuedAtError, "token-not-yet-valid", "The token was issued in the future."),
+    (jwt.InvalidAudienceError, "token-wrong-audience", "The token is for somebody else."),
+    (jwt.InvalidIssuerError, "token-wrong-issuer", "The token is of another issuer."),
+    (jwt.MissingRequiredClaimError, "token-incomplete", "The token lacks a claim that is needed."),
+    (jwt.InvalidAlgorithmError, "token-algorithm", "The token is signed by an algorithm that is not taken."),
+    (jwt.InvalidSignatureError, "token-signature", "The token's signature is not right."),
+)
+
+
+class Tokens(Protocol):
+    """Tells who a token is for. `read` may block."""
+
+    def read(self, token: str) -> User:
+        """Check a token and give its user.
+
+        Raises:
+            AccessRefusal: 401 with a code for each thing that can be wrong; 403 ``no-role``; 503 where the issuer's
+                keys cannot be had.
+        """
+        ...
+
+
+class IssuerTokens:
+    """Tokens of an OpenID Connect provider.
+
+    The keys come from `jwks_url` alone, never from an address in a token (``jku``, ``x5u``); they are kept for five
+    minutes, and asked for again when a token names a key that is not among them (rotation).
+
+    Args:
+        settings: With issuer, audience and jwks_url.
+
+    Raises:
+        UsageRefusal: ``bad-settings`` where one of them is missing, or the keys would come unencrypted from elsewhere.
+    """
+
+    def __init__(self, settings: AuthSettings, keys_cooldown_s: float = KEYS_COOLDOWN_S) -> None:
+        if not (settings.issuer and settings.audience and settings.jwks_url):
+            raise UsageRefusal("bad-settings", "auth.mode=oidc needs auth.issuer, auth.audience and auth.jwks_url.")
+        _check_keys_address(settings.jwks_url)
+        self._settings = settings
+        self._keys = PyJWKClient(
+            settings.jwks_url, lifespan=KEYS_LIFESPAN_S, timeout=KEYS_TIMEOUT_S, cooldown_duration=keys_cooldown_s
+        )
+
+    def read(self, token: str) -> User:
+        """Check a token against the issuer's keys and give its user."""
+        key = self._key_of(_header_of(token, ISSUER_ALGORITHMS))
+        algorithm = key.algorithm_name
+        if algorithm not in ISSUER_ALGORITHMS:
+            raise _refusal("token-key-unknown", "The token names a key that is not for signing.")
+        assert self._settings.issuer is not None
+        assert self._settings.audience is not None
+        expected = _Expected(self._settings.issuer, self._settings.audience, self._settings.clock_skew_s)
+        claims = _claims_of(token, key, (algorithm,), expected)
+        return _user_of(claims, self._settings.role_claim, "oidc")
+
+    def _key_of(self, header: Mapping[str, Any]) -> PyJWK:
+        kid = header.get("kid")
+        if not isinstance(kid, str) or not kid:
+            raise _refusal("token-key-unknown", "The token does not say by which key it is signed.")
+        try:
+            return self._keys.get_signing_key(kid)
+        except jwt.PyJWKClientConnectionError as error:
+            sentence = "The keys of the identity provider cannot be had."
+            raise AccessRefusal(503, "issuer-unreachable", sentence, "Try again soon.", 10) from error
+        except jwt.PyJWKClientError as error:
+            raise _refusal(
+                "token-key-unknown", "The token is signed by a key that its issuer does not list."
+            ) from error
+        except (jwt.PyJWTError, ValueError) as error:
+            sentence = "The keys of the identity provider cannot be read."
+            raise AccessRefusal(503, "issuer-unreachable", sentence, "Try again soon.", 10) from error
+
+
+class LocalTokens:
+    """Tokens of the local key, for development: the key itself (an admin), or a JWT signed with it by HS256.
+
+    Args:
+        settings: With static_key_file; the key has 32 bytes or more.
+
+    Raises:
+        UsageRefusal: ``bad-settings`` without a file; ``weak-key`` where the key is short.
+    """
+
+    def __init__(self, settings: AuthSettings) -> None:
+        if settings.static_key_file is None:
+            raise UsageRefusal("bad-settings", "auth.mode=static needs auth.static_key_file.")
+        self._settings = settings
+        self._key = read_secret(settings.static_key_file)
+        if len(self._key.encode()) < MIN_KEY_BYTES:
+            advice = "Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+            raise UsageRefusal("weak-key", f"The static key has fewer than {MIN_KEY_BYTES} bytes.", advice)
+
+    def read(self, token: str) -> User:
+        """Check a token against the local key and give its user."""
+        if hmac.compare_digest(token.encode(), self._key.encode()):
+            return User("static-key", Role.admin, "static")
+        _header_of(token, (LOCAL_ALGORITHM,))
+        expected = _Expected(LOCAL_ISSUER, LOCAL_AUDIENCE, self._settings.clock_skew_s)
+        claims = _claims_of(token, self._key, (LOCAL_ALGORITHM,), expected)
+        return _user_of(claims, self._settings.role_claim, "static")
+
+
+def sign_local_token(key: str, name: str, role: Role, lifetime: timedelta = timedelta(hours=8)) -> str:
+    """Make a token of the local key for a user of one role, for development and tests."""
+    claims = {
+        "iss": LOCAL_ISSUER,
+        "aud": LOCAL_AUDIENCE,
+        "sub": name,
+        "roles": [str(role)],
+        "exp": datetime.now(UTC) + lifetime,
+    }
+    return jwt.encode(claims, key, algorithm=LOCAL_ALGORITHM)
+
+
+@dataclass(frozen=True)
+class _Expected:
+    issuer: str
+    audience: str
+    clock_skew_s: int
+
+
+def _header_of(token: str, algorithms: tuple[str, ...]) -> Mapping[str, Any]:
+    """Read the header that nothing has proved yet, for the names of key and algorithm."""
+    if len(token) > MAX_TOKEN_BYTES:
+        raise _refusal("token-malformed", "The token is too long.")
+    try:
+        header = jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, ValueError) as error:
+        raise _refusal("token-malformed", "The token is no signed JWT.") from error
+    if header.get("alg") not in algorithms:
+        raise _refusal("token-algorithm", "The token is signed by an algorithm that is not taken.")
+    return header
+
+
+def _claims_of(token: str, key: PyJWK | str, algorithms: tuple[str, ...], expected: _Expected) -> Mapping[str, Any]:
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=list(algorithms),
+            issuer=expected.issuer,
+            audience=expected.audience,
+            leeway=expected.clock_skew_s,
+            options={"require": _REQUIRED, "enforce_minimum_key_length": True},
+        )
+    except jwt.PyJWTError as error:
+        code, sentence = next(
+            ((code, sentence) for kind, code, sentence in _REASONS if isinstance(error, kind)),
+            ("token-malformed", "The token cannot be read."),
+        )
+        raise _refusal(code, sentence) from error
+    except (ValueError, TypeError, OverflowError) as error:  # claims of a wrong kind
+        raise _refusal("token-malformed", "The token cannot be read.") from error
+    return claims
+
+
+def _user_of(claims: Mapping[str, Any], role_claim: str, auth_mode: str) -> User:
+    name = str(claims["sub"])
+    if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise _refusal("token-malformed", "The token's subject cannot be used as a name.")
+    held = [role for role in Role if str(role) in _role_names(claims, role_claim)]
+    if not held:
+        sentence = "The token holds no role of this service (viewer, operator, admin)."
+        raise AccessRefusal(403, "no-role", sentence, "Ask whoever gives out the roles.")
+    return User(name, held[-1], auth_mode)
+
+
+def _role_names(claims: Mapping[str, Any], role_claim: str) -> frozenset[str]:
+    """What the claim of roles holds: a list of strings, or one string with spaces between; else nothing."""
+    value: object = claims.get(role_claim)
+    if value is None:  # Keycloak's realm_access.roles; a claim whose own name has dots was found above
+        value = claims
+        for part in role_claim.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+    if isinstance(value, str):
+        return frozenset(value.split())
+    return frozenset(each for each in value if isinstance(each, str)) if isinstance(value, list) else frozenset()
+
+
+def _check_keys_address(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+        return
+    raise UsageRefusal("bad-settings", "auth.jwks_url must begin with https://: whoever alters keys can sign tokens.")
+
+
+def _refusal(code: str, sentence: str) -> AccessRefusal:
+    return AccessRefusal(401, code, sentence, "Get a new token from the identity provider.")
