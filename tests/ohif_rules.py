@@ -1,8 +1,9 @@
 """What OHIF's viewer does with a SEG and an SR, restated from its loaders.
 
-Sources: OHIF/Viewers, extensions/cornerstone-dicom-seg and cornerstone-dicom-sr, getSopClassHandlerModule.ts at 0012c30
-and cccb0bf; cornerstone3D, labelmapImagesFromBuffer.ts. Where they would stop with an error, so does this. It is no
-browser: whether what they hand on is drawn is for a test with the viewer itself.
+Sources: OHIF/Viewers, extensions/cornerstone-dicom-seg and cornerstone-dicom-sr: getSopClassHandlerModule.ts at 0012c30
+and cccb0bf, isRehydratable.ts and hydrateStructuredReport.ts of 3.13.2; cornerstone3D: labelmapImagesFromBuffer.ts, and
+MeasurementReport.ts and Bidirectional.ts of the adapters of 5.6.8. Where they would stop with an error, so does this.
+It is no browser: that what they hand on is drawn is shown with the viewer itself, in tests/viewer.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from pydicom import Dataset
 
 SEG_CLASSES = {"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"}
 SR_CLASSES = {f"1.2.840.10008.5.1.4.1.1.88.{number}" for number in (11, 22, 33, 34)}
+
+
+TOOL_OF_TWO_AXES = "Cornerstone3DTools@^0.1.0:Bidirectional"
 
 
 class RefusedError(Exception):
@@ -34,6 +38,17 @@ class Drawn:
     sop_class_uid: str
     sop_instance_uid: str
     frame_number: int
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One measurement as OHIF lists it in its panel, where a reader can change it."""
+
+    tracking_uid: str
+    label: str
+    lengths_mm: tuple[float, float]  # long and short axis
+    ends: npt.NDArray[np.float64]  # [4, 2], column and row: both ends of the long axis, both of the short one
+    sop_instance_uid: str
 
 
 def load_segmentation(segmentation: Dataset, series_instance_uid: str, instances: Collection[str]) -> list[str]:
@@ -66,6 +81,40 @@ def load_structured_report(document: Dataset) -> list[Drawn]:
         rest = [item for item in group.ContentSequence if uid not in merged or _code(item) != "112040"]
         merged.setdefault(uid, []).extend(rest)
     return [_process(uid, items) for uid, items in merged.items()]
+
+
+def list_measurements(document: Dataset) -> list[Listed]:
+    """The measurements that OHIF lists once a reader agrees to track them; the others it can only draw.
+
+    Each group is taken alone here, and those of no tool are passed over.
+    """
+    if document.ContentTemplateSequence[0].TemplateIdentifier != "1500":
+        raise RefusedError("only TID 1500 is read")
+    groups = _find(document.ContentSequence, "126010").ContentSequence
+    named = [group.ContentSequence for group in groups]
+    return [_list(items) for items in named if _find(items, "112039").TextValue.startswith(TOOL_OF_TWO_AXES)]
+
+
+def _list(items: list[Dataset]) -> Listed:
+    axes = [_by_meaning(items, meaning) for meaning in ("Long Axis", "Short Axis")]
+    places = [
+        next((each for each in axis.get("ContentSequence", ()) if each.ValueType == "SCOORD"), None) for axis in axes
+    ]
+    if None in places:
+        raise RefusedError("TypeError: an axis without its ends")
+    ends = np.concatenate([np.array(place.GraphicData, dtype=float).reshape(-1, 2) for place in places])
+    lengths_mm = [float(axis.MeasuredValueSequence[0].NumericValue) for axis in axes]
+    comment = next((item.TextValue for item in items if _code(item) == "121106"), "")
+    image = places[0].ContentSequence[0].ReferencedSOPSequence[0]
+    uid = _find(items, "112040").UID
+    return Listed(uid, comment, (lengths_mm[0], lengths_mm[1]), ends, image.ReferencedSOPInstanceUID)
+
+
+def _by_meaning(items: list[Dataset], meaning: str) -> Dataset:
+    found = next((item for item in items if item.ConceptNameCodeSequence[0].CodeMeaning == meaning), None)
+    if found is None:
+        raise RefusedError(f"TypeError: {meaning} is missing")
+    return found
 
 
 def _process(uid: str, items: list[Dataset]) -> Drawn:

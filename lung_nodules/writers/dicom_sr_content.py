@@ -1,17 +1,21 @@
 """The content tree of the structured report: TID 1500 of PS3.16, from a report.
 
-Each finding has two measurement groups under one tracking UID, that of its segment in the SEG: a planar one (TID 1410)
-whose image region draws the two axes on their slice, and a volumetric one (TID 1411) that refers to the segment. OHIF,
-which draws coordinates alone and stops at a group without any, takes the groups of one tracking UID for one
-measurement: so it draws the axes and lists the numbers of both. Where no SEG is written, the planar group holds
-everything.
+Each finding has three measurement groups under one tracking UID, that of its segment in the SEG: its two axes (TID
+1501), each with its ends on the slice; a planar one (TID 1410) whose image region draws both axes in one line; and a
+volumetric one (TID 1411) that refers to the segment. Where no SEG is written, the planar group holds what it would say.
+
+OHIF takes the groups of one tracking UID for one measurement. It lists it, and lets a reader change it, only where the
+first tracking identifier begins with the name of one of its tools and that tool finds what it needs: the one of two
+axes needs the ends of each beside its length; a comment becomes the name in the list. Before that it draws the image
+region; earlier versions stop at a group whose numbers have no place.
 
 Texts are plain ASCII, so that they read the same in whatever character set the CT's names are written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +25,7 @@ from highdicom.sr import (
     CodeContentItem,
     ContainerContentItem,
     ContentSequence,
+    CoordinatesForMeasurement,
     DeviceObserverIdentifyingAttributes,
     FindingSite,
     ImageContentItem,
@@ -51,7 +56,10 @@ from lung_nodules.stages.volume import Volume
 from lung_nodules.writers import dicom_codes as coded
 from lung_nodules.writers.dicom_source import MANUFACTURER, build_object_sources, describe_device, name_version
 
+Points = npt.NDArray[np.float64]
+
 _ALL_KINDS = ("detection", "segmentation", "classification")
+_TOOL_OF_TWO_AXES = "Cornerstone3DTools@^0.1.0:Bidirectional"  # cornerstone3D, packages/adapters, Bidirectional.ts
 _TLHC = 0.5  # from a pixel's centre to the top left hand corner, where image coordinates begin (PS3.3 C.18.6.1)
 _OF_ONE_IMAGE = {
     codes.DCM.ImagePositionPatientX,
@@ -68,7 +76,7 @@ def build_content(report: Report, volume: Volume) -> pydicom.Dataset:
         volume: The CT; its headers name the images, its geometry turns places into image coordinates.
 
     Returns:
-        The root content item, with an Image Library (TID 1600) of all images that were read, one or two measurement
+        The root content item, with an Image Library (TID 1600) of all images that were read, two or three measurement
         groups a finding, and what can be said of the whole study. Without a finding one group (TID 1501) says that a
         nodule was looked for and is absent.
     """
@@ -144,8 +152,8 @@ def _container(name: Code, items: Sequence[pydicom.Dataset]) -> ContainerContent
 
 
 def _describe_finding(finding: FindingReport, report: Report, volume: Volume) -> list[ContentSequence]:
+    axes, image = _place_axes(finding, volume)
     common = {
-        "tracking_identifier": TrackingIdentifier(finding.tracking_uid, finding.tracking_id),
         "finding_category": coded.ABNORMAL_STRUCTURE,
         "finding_type": coded.NODULE,
         "finding_sites": [
@@ -153,13 +161,28 @@ def _describe_finding(finding: FindingReport, report: Report, volume: Volume) ->
         ],
         "algorithm_id": _identify_algorithm(report),
     }
-    planar, volumetric, evaluations = _measure_plane(finding), _measure_volume(finding), _evaluate(finding)
-    region = _draw_axes(finding, volume)
+    bidirectional = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(finding.tracking_uid, f"{_TOOL_OF_TWO_AXES}:{finding.tracking_id}"),
+        measurements=_measure_axes(finding, axes, image),
+        **common,
+    )
+    name = f"{finding.finding_id} {finding.suspicion}"
+    bidirectional[0].ContentSequence.append(TextContentItem(coded.COMMENT, name, RelationshipTypeValues.CONTAINS))
+    region = ImageRegion("POLYLINE", axes_path(*axes), image)
+    return [bidirectional, *_describe_regions(finding, report, region, common)]
+
+
+def _describe_regions(
+    finding: FindingReport, report: Report, region: ImageRegion, common: Mapping[str, Any]
+) -> list[ContentSequence]:
+    """The planar group, and the volumetric one where there is a segment."""
+    tracked = {"tracking_identifier": TrackingIdentifier(finding.tracking_uid, finding.tracking_id), **common}
+    planar, volumetric, evaluations = [_measure_diameter(finding)], _measure_volume(finding), _evaluate(finding)
     if finding.segment is None:
         measurements = [*planar, *volumetric]
         return [
             PlanarROIMeasurementsAndQualitativeEvaluations(
-                referenced_region=region, measurements=measurements, qualitative_evaluations=evaluations, **common
+                referenced_region=region, measurements=measurements, qualitative_evaluations=evaluations, **tracked
             )
         ]
     segment = ReferencedSegment(
@@ -169,9 +192,9 @@ def _describe_finding(finding: FindingReport, report: Report, volume: Volume) ->
         source_series=SourceSeriesForSegmentation(report.study.series_instance_uid),
     )
     return [
-        PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=region, measurements=planar, **common),
+        PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=region, measurements=planar, **tracked),
         VolumetricROIMeasurementsAndQualitativeEvaluations(
-            referenced_segment=segment, measurements=volumetric, qualitative_evaluations=evaluations, **common
+            referenced_segment=segment, measurements=volumetric, qualitative_evaluations=evaluations, **tracked
         ),
     ]
 
@@ -192,30 +215,38 @@ def _identify_algorithm(report: Report) -> AlgorithmIdentification:
     )
 
 
-def _draw_axes(finding: FindingReport, volume: Volume) -> ImageRegion:
-    """Both axes as a polyline on the slice that they were measured in."""
+def _place_axes(finding: FindingReport, volume: Volume) -> tuple[list[Points], SourceImageForRegion]:
+    """The ends [2, 2] of the long and of the short axis, column and row, and the slice that they were measured in."""
     size = finding.size
     index = size.axes_slice.index
-    long_axis, short_axis = (
+    axes = [
         volume.geometry.to_index(ends)[:, :0:-1] + _TLHC  # columns, rows
         for ends in (size.long_axis_ends_lps_mm, size.short_axis_ends_lps_mm)
-    )
+    ]
     header = volume.headers[index]
     image = SourceImageForRegion(
         header.SOPClassUID,
         header.SOPInstanceUID,
         [volume.frame_numbers[index]] if volume.frame_numbers else None,
     )
-    return ImageRegion("POLYLINE", axes_path(long_axis, short_axis), image)
+    return axes, image
 
 
-def _measure_plane(finding: FindingReport) -> list[Measurement]:
-    size = finding.size
+def _measure_axes(finding: FindingReport, axes: Sequence[Points], image: SourceImageForRegion) -> list[Measurement]:
+    lengths = {coded.LONG_AXIS: finding.size.long_axis_mm, coded.SHORT_AXIS: finding.size.short_axis_mm}
     return [
-        Measurement(coded.LONG_AXIS, size.long_axis_mm, coded.MILLIMETER),
-        Measurement(coded.SHORT_AXIS, size.short_axis_mm, coded.MILLIMETER),
-        Measurement(coded.DIAMETER, size.mean_diameter_mm, coded.MILLIMETER, derivation=coded.MEAN),
+        Measurement(
+            name,
+            length_mm,
+            coded.MILLIMETER,
+            referenced_coordinates=[CoordinatesForMeasurement("POLYLINE", ends, image)],
+        )
+        for (name, length_mm), ends in zip(lengths.items(), axes, strict=True)
     ]
+
+
+def _measure_diameter(finding: FindingReport) -> Measurement:
+    return Measurement(coded.DIAMETER, finding.size.mean_diameter_mm, coded.MILLIMETER, derivation=coded.MEAN)
 
 
 def _measure_volume(finding: FindingReport) -> list[Measurement]:

@@ -77,12 +77,14 @@ def test_highdicom_reads_the_reported_numbers(written):
     for finding in report.findings:
         (plane,) = content.get_planar_roi_measurement_groups(tracking_uid=finding.tracking_uid)
         (volume,) = content.get_volumetric_roi_measurement_groups(tracking_uid=finding.tracking_uid)
-        measured = {item.name.value: item for group in (plane, volume) for item in group.get_measurements()}
+        (axes,) = content.get_image_measurement_groups(tracking_uid=finding.tracking_uid)
+        measured = {item.name.value: item for group in (axes, plane, volume) for item in group.get_measurements()}
         assert set(measured) == set(FROM_REPORT)
         for code, (place, unit) in FROM_REPORT.items():
             assert measured[code].value == pytest.approx(_at(finding, place), abs=1e-9)
             assert measured[code].unit.value == unit
         assert plane.tracking_identifier == volume.tracking_identifier == finding.tracking_id
+        assert axes.tracking_identifier == f"Cornerstone3DTools@^0.1.0:Bidirectional:{finding.tracking_id}"
         assert plane.finding_type.value == volume.finding_type.value == "27925004"
         site = volume.finding_sites[0]
         assert site.value.value == "39607008"
@@ -92,7 +94,7 @@ def test_highdicom_reads_the_reported_numbers(written):
 def test_dcmqi_reads_the_same(written, tmp_path):
     _, report, path = written
     groups = read_measurements(path, tmp_path)["Measurements"]
-    assert len(groups) == max(1, 2 * len(report.findings))
+    assert len(groups) == max(1, 3 * len(report.findings))
     for finding in report.findings:
         own = [group for group in groups if group["TrackingUniqueIdentifier"] == finding.tracking_uid]
         items = {item["quantity"]["CodeValue"]: item for group in own for item in group["measurementItems"]}
@@ -250,7 +252,8 @@ def test_without_a_seg_the_plane_holds_everything(tmp_path):
     (path,) = write_dicom_sr(report, study.volume, tmp_path)
     assert _groups(path, "volumetric") == []
     for group in _groups(path, "planar"):
-        assert {item.name.value for item in group.get_measurements()} == set(FROM_REPORT)
+        measured = {item.name.value for item in group.get_measurements()}
+        assert measured == set(FROM_REPORT) - {"103339001", "103340004"}  # the axes have a group of their own
         assert "SUSPICION" in {item.name.value for item in group.get_qualitative_evaluations()}
     assert errors_of(path) == []
 
@@ -421,6 +424,13 @@ def _drawn(path):
     return drawn
 
 
+def _ends_of_axes(path, tracking_uid):
+    """What the numbers of the group of the axes are inferred from: the image and the two ends, long axis first."""
+    (group,) = srread(path).content.get_image_measurement_groups(tracking_uid=tracking_uid)
+    named = [measurement.referenced_coordinates[0] for measurement in group.get_measurements()]
+    return [(each.ContentSequence[0].ReferencedSOPSequence[0], np.array(each.value)) for each in named]
+
+
 def _assert_axes_lie_right(path, report, volume):
     findings = {finding.tracking_uid: finding for finding in report.findings}
     drawn = _drawn(path)
@@ -438,6 +448,9 @@ def _assert_axes_lie_right(path, report, volume):
         )
         assert places[[0, -1]] == pytest.approx(np.array(size.long_axis_ends_lps_mm), abs=1e-3)
         assert places[[2, 4]] == pytest.approx(np.array(size.short_axis_ends_lps_mm), abs=1e-3)
+        for (each, ends), wanted in zip(_ends_of_axes(path, tracking_uid), ((0, -1), (2, 4)), strict=True):
+            assert each == image
+            assert ends == pytest.approx(points[list(wanted)])
 
 
 def _is_object(path, image):

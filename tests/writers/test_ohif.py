@@ -2,7 +2,7 @@
 
 import pydicom
 import pytest
-from ohif_rules import RefusedError, load_segmentation, load_structured_report
+from ohif_rules import RefusedError, list_measurements, load_segmentation, load_structured_report
 from report_examples import drawn_study, scan_study
 
 from lung_nodules.settings import Settings
@@ -47,6 +47,18 @@ def test_every_finding_is_one_measurement_that_is_drawn(written):
         assert (each.points <= (columns, rows)).all()
 
 
+def test_every_finding_is_listed_by_name_with_its_axes(written):
+    _, report, _, sr = written
+    listed, drawn = list_measurements(pydicom.dcmread(sr)), load_structured_report(pydicom.dcmread(sr))
+    assert len(listed) == len(report.findings)
+    for each, region, finding in zip(listed, drawn, report.findings, strict=True):
+        assert each.tracking_uid == finding.tracking_uid
+        assert each.label == f"{finding.finding_id} {finding.suspicion}"
+        assert each.lengths_mm == pytest.approx((finding.size.long_axis_mm, finding.size.short_axis_mm))
+        assert each.sop_instance_uid == region.sop_instance_uid
+        assert each.ends == pytest.approx(region.points[[0, 6, 2, 4]])
+
+
 def test_the_labels_begin_with_the_axes_and_leave_nothing_out(written):
     _, report, _, sr = written
     for each, finding in zip(load_structured_report(pydicom.dcmread(sr)), report.findings, strict=True):
@@ -85,7 +97,7 @@ def _own_title(document):
 
 def _segments_alone(document):
     (container,) = (item for item in document.ContentSequence if _code(item) == "126010")
-    container.ContentSequence = list(container.ContentSequence)[1::2]
+    container.ContentSequence = list(container.ContentSequence)[2::3]
 
 
 def _no_tracking_uid(document):
@@ -110,6 +122,32 @@ def test_each_rule_of_the_sr_is_one_that_can_be_broken(change, words, tmp_path):
     change(document)
     with pytest.raises(RefusedError, match=words):
         load_structured_report(document)
+
+
+def _axes_without_ends(document):
+    (container,) = (item for item in document.ContentSequence if _code(item) == "126010")
+    for item in container.ContentSequence[0].ContentSequence:
+        if item.ValueType == "NUM":
+            del item.ContentSequence
+
+
+def _other_names(document):
+    (container,) = (item for item in document.ContentSequence if _code(item) == "126010")
+    for item in container.ContentSequence[0].ContentSequence:
+        if item.ValueType == "NUM":
+            item.ConceptNameCodeSequence[0].CodeMeaning = "Length"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [(_axes_without_ends, "its ends"), (_other_names, "Long Axis is missing")]
+)
+def test_each_rule_of_the_list_is_one_that_can_be_broken(change, words, tmp_path):
+    study = drawn_study()
+    (sr,) = write_dicom_sr(study.report(), study.volume, tmp_path)
+    document = pydicom.dcmread(sr)
+    change(document)
+    with pytest.raises(RefusedError, match=words):
+        list_measurements(document)
 
 
 def test_each_rule_of_the_seg_is_one_that_can_be_broken(tmp_path):
