@@ -6,6 +6,7 @@ study, is repeated: a value may be a patient's name.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -14,11 +15,13 @@ import psycopg
 import psycopg_pool
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticKnownError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.errors import InputRefusal, ModelRefusal, Refusal, UsageRefusal
@@ -118,8 +121,9 @@ def problem(
     request_id: str | None = None,
     errors: Sequence[FieldProblem] = (),
     headers: Mapping[str, str] | None = None,
+    extensions: Mapping[str, Any] | None = None,
 ) -> Response:
-    """Write a problem as a response."""
+    """Write a problem as a response; `extensions` are further members (RFC 9457, 3.2)."""
     document = Problem(
         type=f"urn:problem-type:lung-nodules:{code}",
         title=code.replace("-", " ").replace("_", " ").capitalize(),
@@ -130,8 +134,9 @@ def problem(
         instance=f"urn:uuid:{request_id}" if request_id else None,
         errors=list(errors),
     )
-    content = document.model_dump_json(exclude_defaults=True)
-    return Response(content, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+    left_out = {name for name in ("instance", "errors") if not getattr(document, name)}
+    content = {**document.model_dump(exclude=left_out), **(extensions or {})}
+    return Response(json.dumps(content), status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
 def status_of(refusal: Refusal) -> int:
@@ -188,7 +193,10 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     default = (f"http-{error.status_code}", f"{HTTPStatus(error.status_code).phrase}.")
     code, sentence = _CODE_OF_STATUS.get(error.status_code, default)
     request.state.problem_code = code
-    return problem(error.status_code, code, sentence, request_id=_request_id(request), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods_of(request)))
+    return problem(error.status_code, code, sentence, request_id=_request_id(request), headers=headers)
 
 
 async def _on_lost_database(request: Request, error: Exception) -> Response:
@@ -197,6 +205,18 @@ async def _on_lost_database(request: Request, error: Exception) -> Response:
     headers = {"Retry-After": str(DATABASE_RETRY_AFTER_S)}
     sentence = "The database does not answer."
     return problem(503, "database-unavailable", sentence, request_id=_request_id(request), headers=headers)
+
+
+def _methods_of(request: Request) -> set[str]:
+    """All methods of a path; the router knows those of the first route that has it."""
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    routes = (context for context in iter_route_contexts(request.app.routes) if context.path_format)
+    return {
+        method
+        for route in routes
+        if compile_path(route.path_format or "")[0].match(path)
+        for method in route.methods or ()
+    }
 
 
 def _field_problem(error: Mapping[str, Any]) -> FieldProblem:

@@ -67,5 +67,5 @@ def chosen_archive(name: str | None, settings: ServiceSettings) -> str:
 def point_to(job: Job, request: Request, response: Response) -> Job:
     """Name the job's address in Location, and the job to the audit log."""
     request.state.job_id = job.id
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/jobs/{job.id}"
     return shown(job)

@@ -102,15 +102,22 @@ class IssuerTokens:
         try:
             return self._keys.get_signing_key(kid)
         except jwt.PyJWKClientConnectionError as error:
-            sentence = "The keys of the identity provider cannot be had."
-            raise AccessRefusal(503, "issuer-unreachable", sentence, "Try again soon.", 10) from error
+            raise _no_keys() from error
         except jwt.PyJWKClientError as error:
+            if not self._has_keys():
+                raise _no_keys() from error
             raise _refusal(
                 "token-key-unknown", "The token is signed by a key that its issuer does not list."
             ) from error
-        except (jwt.PyJWTError, ValueError) as error:
-            sentence = "The keys of the identity provider cannot be read."
-            raise AccessRefusal(503, "issuer-unreachable", sentence, "Try again soon.", 10) from error
+        except (jwt.PyJWTError, ValueError) as error:  # an answer that is no list of keys
+            raise _no_keys() from error
+
+    def _has_keys(self) -> bool:
+        """Whether the issuer has given keys at all; none are asked for here beyond what a cool-down allows."""
+        try:
+            return bool(self._keys.get_signing_keys())
+        except jwt.PyJWTError:
+            return False
 
 
 class LocalTokens:
@@ -224,6 +231,12 @@ def _check_keys_address(url: str) -> None:
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")):
         return
     raise UsageRefusal("bad-settings", "auth.jwks_url must begin with https://: whoever alters keys can sign tokens.")
+
+
+def _no_keys() -> AccessRefusal:
+    return AccessRefusal(
+        503, "issuer-unreachable", "The identity provider's keys cannot be had.", "Try again soon.", 10
+    )
 
 
 def _refusal(code: str, sentence: str) -> AccessRefusal:

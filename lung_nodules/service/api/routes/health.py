@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
-from starlette.responses import JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from lung_nodules.service.api.documents import problems
 from lung_nodules.service.api.health import Health
 from lung_nodules.service.api.metrics import CONTENT_TYPE
+from lung_nodules.service.api.problems import problem
 from lung_nodules.service.api.state import ServiceState, get_state
 from lung_nodules.service.api.workers import count_workers
 
@@ -31,11 +33,16 @@ async def show_alive() -> Alive:
     return Alive()
 
 
-@router.get("/health/ready", responses={**problems(), 503: {"model": Health, "description": "Work cannot be done."}})
-async def show_ready(state: State) -> Response:
-    """Look at database, models, disk and workers; 503 where one of them is amiss."""
+@router.get("/health/ready", response_model=Health, responses=problems())
+async def show_ready(state: State, request: Request) -> Response | Health:
+    """Look at database, models, disk and workers; 503 where one of them is amiss, with the same `checks`."""
     health = await state.readiness.look()
-    return JSONResponse(health.model_dump(), status_code=200 if health.ready else 503)
+    if health.ready:
+        return health
+    amiss = next(check.sentence for check in health.checks if not check.passed)
+    request_id = request.state.request_id
+    headers = {"Retry-After": "10"}
+    return problem(503, "not-ready", amiss, request_id=request_id, headers=headers, extensions=health.model_dump())
 
 
 @router.get("/metrics", response_class=Response, responses={**problems(), 200: {"content": {CONTENT_TYPE: {}}}})

@@ -50,8 +50,7 @@ def get_results(
     """
     results = ResultFolder(settings.data_folder, job.duplicate_of or job.id)
     if job.state != JobState.done or not results.exists():
-        sentence = "The job has ended without results." if job.state in ENDED else "The job has no results yet."
-        raise ProblemRefusal(404, "no-results", sentence)
+        raise ProblemRefusal(404, "no-results", _why_none(job))
     return results
 
 
@@ -97,6 +96,12 @@ def download_slice(_user: Scrolling, results: Results, index: Index) -> Response
 def download_labels(_user: Scrolling, results: Results, index: Index) -> Response:
     """Download the outlines on a slice: the finding's number or 0, uint16 little endian, row by row."""
     return _packed(results.preview / "labels" / f"{index:04d}.labels.gz")
+
+
+def _why_none(job: Job) -> str:
+    if job.state not in ENDED:
+        return "The job has no results yet."
+    return "Its results were removed to make room." if job.pruned else "The job has ended without results."
 
 
 def _json(path: Path) -> Any:

@@ -106,10 +106,10 @@ class Spool:
         """Take away what killed processes have left, and forget uploads whose folder has gone."""
         await anyio.to_thread.run_sync(lambda: self.folder.mkdir(parents=True, exist_ok=True, mode=0o700))
         async with self._pool.connection() as connection:
-            await self._forget_gone(connection, owner=None)
             found = await connection.execute(_WITHOUT_JOB)
             orphans = {str(row["id"]) for row in await found.fetchall()}
-        await anyio.to_thread.run_sync(self._remove_orphans, orphans)
+            await anyio.to_thread.run_sync(self._remove_orphans, orphans)
+            await self._forget_gone(connection, owner=None)
 
     async def _reserve(self, upload_id: UUID, owner: str, declared_bytes: int | None) -> Limits:
         max_bytes = self._settings.max_mib * MIB
