@@ -10,7 +10,7 @@ FIND_PYTHON = for python in python3.11 python3.12 python3 python; do \
 	"$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
 	&& echo "$$python" && break; done
 
-.PHONY: help setup demo serve test test-training test-service test-map check bench clean
+.PHONY: help setup demo serve test test-training test-service test-viewer test-map check cards bench clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -40,14 +40,18 @@ endif
 serve: setup  ## Start the service on 127.0.0.1: queue, workers, API and page.
 	@$(BIN)/lung-nodules serve
 
-test: check  ## Run all checks and tests but the three below.
-	$(BIN)/python -m pytest -m "not training and not service"
+test: check  ## Run all checks and tests but those of the targets below.
+	$(BIN)/python -m pytest -m "not training and not service and not viewer"
 
 test-training: setup  ## Run the tests that teach at length: variants, ranks, folds, forest, pseudo labels, seams.
 	$(BIN)/python -m pytest -m training
 
 test-service: setup  ## Start the service's own servers, kill and load them.
 	$(BIN)/python -m pytest -m service
+
+test-viewer: setup  ## Open SEG and SR in a real OHIF in a browser; wants orthanc-dicomweb and chromium. Pictures: out/viewer.
+	-$(BIN)/python tests/viewer/ohif_package.py
+	$(BIN)/python -m pytest -m viewer
 
 test-map: setup  ## As root on Debian: build the image for the CPU, with an engine if need be, and test it.
 	deploy/map/test.sh
@@ -56,6 +60,9 @@ check: setup  ## Check format, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+cards: setup  ## Measure the models on the test patients; renew the figures in README.md and docs.
+	@$(BIN)/python benchmarks/cards.py
 
 bench: setup  ## Seconds and memory of the line by stage.
 	@$(BIN)/python benchmarks/line.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from lung_nodules.evaluation.outlines import OutlineRow, add_outline_figures, co
 from lung_nodules.evaluation.scans import JudgedScan, judge_scan
 from lung_nodules.evaluation.suspicion import ABOVE_BELOW, Question, add_suspicion_figures, questions
 from lung_nodules.networks.opened import Networks, open_networks
-from lung_nodules.networks.record import Models, OperatingPoint, load_models
+from lung_nodules.networks.record import ModelRecord, Models, OperatingPoint, load_models
 from lung_nodules.progress import Progress
 from lung_nodules.settings import Settings
 from lung_nodules.timings import Stopwatch, peak_memory_mib
@@ -205,9 +206,16 @@ def _composites_in_words(composites: Sequence[JudgedScan], num_crops: int) -> st
 
 
 def _models_in_words(models: Models, networks: Networks) -> dict[str, str]:
-    names = {model.record.kind: f"{model.record.name}, {model.record.weights_sha256[:12]}" for model in models}
+    names = {model.record.kind: model_in_words(model.record) for model in models}
     ran = networks.outliner.identity
     return {**names, "runtime": f"{ran.runtime}, {ran.device}", "version": __version__}
+
+
+def model_in_words(record: ModelRecord) -> str:
+    """Name, weights, and a digest of what else decides: heads, operating points and preprocessing."""
+    decisive = {"heads", "operating_points", "default_operating_point", "preprocessing"}
+    digest = hashlib.sha256(record.model_dump_json(include=decisive).encode()).hexdigest()
+    return f"{record.name}, weights {record.weights_sha256[:12]}, settings {digest[:12]}"
 
 
 def _add_system(book: FigureBook, name: str, items: Sequence[str], seconds: Sequence[Mapping[str, float]]) -> None:
