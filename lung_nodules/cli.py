@@ -17,6 +17,7 @@ from lung_nodules.commands.cohort import cohort
 from lung_nodules.commands.compare import compare
 from lung_nodules.commands.evaluate import evaluate
 from lung_nodules.commands.measured import train_forest, train_fusion
+from lung_nodules.commands.service import serve, watch, worker
 from lung_nodules.errors import Refusal, UsageRefusal
 from lung_nodules.execution import Line, Order, Task, end_on_signals, execute, say_refusal, set_up_logging
 
@@ -291,6 +292,11 @@ def show(
     Console().print(results_table(results, truth))
     for path in sorted(results.iterdir()):
         typer.echo(path)
+
+
+app.command()(serve)
+app.command()(worker)
+app.command()(watch)
 
 
 gateway = typer.Typer(

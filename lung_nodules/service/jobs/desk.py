@@ -6,7 +6,6 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -31,6 +30,7 @@ from lung_nodules.service.jobs.model import (
     QueueFull,
 )
 from lung_nodules.service.jobs.models_hash import hash_models
+from lung_nodules.service.jobs.places import remove_upload, work_folder
 from lung_nodules.service.jobs.results import ResultFolder
 from lung_nodules.service.jobs.rows import COLUMNS, label_of, read_job, study_key
 from lung_nodules.service.jobs.tickets import abort_ticket, issue_ticket, void_ticket
@@ -284,29 +284,6 @@ NUMBER_VERSION = (
     " AND o.duplicate_of IS NULL AND o.content_hash <> jobs.content_hash AND o.state = 'done'"
     " ORDER BY o.version DESC, o.number DESC LIMIT 1)"
 )
-
-
-def work_folder(data_folder: Path, job_id: UUID) -> Path:
-    """Where the study of a job lies while it is read."""
-    return data_folder / "work" / str(job_id)
-
-
-def upload_folder(data_folder: Path, path: str) -> Path:
-    """Where an upload lies in the spool.
-
-    Raises:
-        ValueError: The path leads out of the spool.
-    """
-    spool = (data_folder / "spool").resolve()
-    folder = (spool / path).resolve()
-    if not folder.is_relative_to(spool) or folder == spool:
-        raise ValueError("the path leads out of the spool")
-    return folder
-
-
-def remove_upload(data_folder: Path, path: str) -> None:
-    """Take an upload out of the spool."""
-    shutil.rmtree(upload_folder(data_folder, path), ignore_errors=True)
 
 
 async def _fetch(connection: Connection, query: str, *values: object) -> dict[str, Any] | None:

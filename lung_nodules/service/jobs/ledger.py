@@ -31,7 +31,6 @@ class Attempt:
 
     job: Job  # as it was when the attempt began
     lease: UUID
-    failures: int  # of the step under way, before this attempt
 
 
 async def claim(pool: Pool, job_id: UUID, ticket: int | None) -> Attempt | None:
@@ -42,10 +41,10 @@ async def claim(pool: Pool, job_id: UUID, ticket: int | None) -> Attempt | None:
         " stage = '', reason = NULL"
     )
     condition = "id = %s AND ticket = %s AND state = 'queued'"
-    query = f"UPDATE jobs SET {change} WHERE {condition} RETURNING {COLUMNS}, failures"  # noqa: S608
+    query = f"UPDATE jobs SET {change} WHERE {condition} RETURNING {COLUMNS}"  # noqa: S608
     async with pool.connection() as connection:
         row = await (await connection.execute(query.encode(), (lease, job_id, ticket))).fetchone()
-    return Attempt(read_job(row), lease, row["failures"]) if row else None
+    return Attempt(read_job(row), lease) if row else None
 
 
 async def beat(pool: Pool, attempt: Attempt) -> bool:
@@ -115,18 +114,25 @@ async def learn_content(pool: Pool, attempt: Attempt, study_instance_uid: str, c
 
 
 async def finish(
-    pool: Pool, attempt: Attempt, state: JobState, reason: Reason | None = None, summary: JobSummary | None = None
+    pool: Pool, attempt: Attempt, state: JobState, reason: Reason | None = None, *, counts_as: str | None = None
 ) -> None:
     """End the job.
+
+    Args:
+        pool: Of the worker.
+        attempt: The one that is over.
+        state: How it ended.
+        reason: Why.
+        counts_as: ``crashes``, or None where nothing crashed.
 
     Raises:
         LeaseLost: The attempt no longer counts; nothing was changed.
     """
     change = (
-        "state = %s, lease = NULL, finished_at = now(), stage = '', reason = %s, summary = COALESCE(%s, summary),"
+        "state = %s, lease = NULL, finished_at = now(), stage = '', reason = %s, crashes = crashes + %s,"
         " progress = CASE WHEN %s THEN 1 ELSE progress END"
     )
-    values = (state.value, _json(reason), _json(summary), state is JobState.done)
+    values = (state.value, _json(reason), int(counts_as == "crashes"), state is JobState.done)
     async with pool.connection() as connection:
         await _write(connection, attempt, change, *values)
 
@@ -139,6 +145,28 @@ async def note_summary(pool: Pool, attempt: Attempt, summary: JobSummary) -> Non
     """
     async with pool.connection() as connection:
         await _write(connection, attempt, "summary = %s", _json(summary))
+
+
+async def note_stored(pool: Pool, attempt: Attempt, num_stored: int | None) -> None:
+    """Keep how many objects the destinations have confirmed.
+
+    Raises:
+        LeaseLost: The attempt no longer counts.
+    """
+    change = "summary = summary || jsonb_build_object('num_stored', %s::integer)"
+    async with pool.connection() as connection:
+        await _write(connection, attempt, change, num_stored)
+
+
+async def read_failures(pool: Pool, attempt: Attempt) -> int:
+    """How often the step under way has failed before, for reasons that can heal.
+
+    Raises:
+        LeaseLost: The attempt no longer counts.
+    """
+    async with pool.connection() as connection:
+        row = await _write(connection, attempt, "beat_at = now()")
+    return int(row["failures"])
 
 
 async def put_back(
@@ -202,7 +230,7 @@ async def _find_other(connection: Connection, attempt: Attempt, key: str, conten
 
 
 async def _write(connection: Connection, attempt: Attempt, change: str, *values: object) -> dict[str, Any]:
-    query = f"UPDATE jobs SET {change} WHERE id = %s AND lease = %s RETURNING cancel_requested"  # noqa: S608
+    query = f"UPDATE jobs SET {change} WHERE id = %s AND lease = %s RETURNING cancel_requested, failures"  # noqa: S608
     cursor = await connection.execute(query.encode(), (*values, attempt.job.id, attempt.lease))
     row = await cursor.fetchone()
     if row is None:

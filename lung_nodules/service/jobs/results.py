@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import mimetypes
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from lung_nodules.publication import LAST_NAME
+from lung_nodules.service.jobs.model import Frozen, JobSummary
 
 ORIGIN = "origin.json"
 PREVIEW = "preview"
@@ -29,6 +30,14 @@ class ResultFile:
     name: str
     media_type: str
     num_bytes: int
+
+
+class Origin(Frozen):
+    """What results were made of, and what they come to."""
+
+    content_hash: str
+    models_hash: str
+    summary: JobSummary
 
 
 class ResultFolder:
@@ -77,13 +86,12 @@ class ResultFolder:
             raise FileNotFoundError(name)
         return self.folder / name
 
-    def origin(self) -> Mapping[str, str]:
-        """`content_hash` and `models_hash` of the results; empty where there are none."""
+    def origin(self) -> Origin | None:
+        """What the results were made of; None where there are none."""
         try:
-            origin: dict[str, str] = json.loads((self.folder / ORIGIN).read_bytes())
+            return Origin.model_validate_json((self.folder / ORIGIN).read_bytes())
         except (OSError, ValueError):
-            return {}
-        return origin
+            return None
 
     def remove(self) -> None:
         """Take the results away: out of sight at once, then from the disk."""

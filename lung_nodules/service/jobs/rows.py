@@ -22,8 +22,12 @@ def read_job(row: Mapping[str, Any]) -> Job:
 
 
 def study_key(source: Source) -> str:
-    """What names a study in the table: its UID wherever it is, or the place of files whose headers are not read yet."""
-    return f"study:{source.study_instance_uid}" if source.study_instance_uid else f"{source.kind}:{source.path}"
+    """What names a study in the table until its content is known: its UID in an archive, else the place of its files.
+
+    Once the content is known it is the UID, wherever the study came from. Files that were sent are named by their
+    place before, even where their UID is known: another folder may hold more of the study.
+    """
+    return f"study:{source.study_instance_uid}" if source.kind == "archive" else f"{source.kind}:{source.path}"
 
 
 def label_of(key: str) -> str:

@@ -1,0 +1,241 @@
+"""One attempt at a job, from the claim to an end, a retry or a lost lease."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from lung_nodules.errors import Refusal
+from lung_nodules.service.database.pool import Pool
+from lung_nodules.service.jobs import ledger
+from lung_nodules.service.jobs.child_link import ChildCrashed, ChildLink, StepRefused, Tell
+from lung_nodules.service.jobs.ledger import Attempt, LeaseLost
+from lung_nodules.service.jobs.model import JobState, JobSummary, Reason, Step
+from lung_nodules.service.jobs.patience import patiently
+from lung_nodules.service.jobs.places import remove_upload, work_folder
+from lung_nodules.service.jobs.results import ResultFolder
+from lung_nodules.service.jobs.webhook import WebhookRefusal, send_webhook
+from lung_nodules.service.settings import ServiceSettings
+
+logger = logging.getLogger(__name__)
+
+# Where each step begins and ends in a job's progress.
+_SPANS = {Step.fetch: (0.0, 0.25), Step.analyse: (0.25, 0.9), Step.store: (0.9, 0.98), Step.notify: (0.98, 1.0)}
+
+
+class _CancelRequested(Exception):  # noqa: N818  # a wish
+    """Somebody wants the job to end."""
+
+
+class Reader:
+    """Makes attempts, one at a time.
+
+    Args:
+        settings: Of the service.
+        pool: Open.
+    """
+
+    def __init__(self, settings: ServiceSettings, pool: Pool) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._link = ChildLink(settings)
+
+    async def close(self) -> None:
+        """End the child."""
+        await self._link.kill()
+
+    async def read(self, job_id: UUID, ticket: int | None) -> None:
+        """Make an attempt at a job, if the ticket is the job's."""
+        attempt = await patiently(lambda: ledger.claim(self._pool, job_id, ticket))
+        if attempt is None:
+            return
+        logger.info("job %s: attempt %d", job_id, attempt.job.attempts)
+        try:
+            await self._watched(attempt)
+        except LeaseLost:
+            logger.warning("job %s: the attempt no longer counts", job_id)
+            await self._link.kill()
+        except asyncio.CancelledError:  # by the queue: somebody cancels the job, or the worker is to stop
+            await self._link.kill()
+            with suppress(LeaseLost):
+                await patiently(lambda: self._leave(attempt))
+
+    async def _watched(self, attempt: Attempt) -> None:
+        """The steps, with signs of life beside them, within the time limit; and what follows from how they end."""
+        work = asyncio.create_task(self._steps(attempt), name="steps")
+        beats = asyncio.create_task(self._beats(attempt), name="signs of life")
+        try:
+            await self._first_of(work, beats)
+        except (StepRefused, ChildCrashed, _CancelRequested) as error:
+            await self._stop(work)
+            if not isinstance(error, StepRefused):  # else the child waits for its next order
+                await self._link.kill()
+            await self._end_without_result(attempt, error)
+        finally:
+            await self._stop(work)
+            await self._stop(beats)
+        await self._link.renew()
+
+    async def _first_of(self, work: asyncio.Task[None], beats: asyncio.Task[None]) -> None:
+        limit = self._settings.workers.time_limit_s
+        done, _ = await asyncio.wait((work, beats), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            raise ChildCrashed(f"was not done within {limit:g} s", "time-limit")
+        await (work if work in done else beats)
+
+    async def _steps(self, attempt: Attempt) -> None:
+        """All steps that are not done yet."""
+        job = attempt.job
+        origin = ResultFolder(self._settings.data_folder, job.id).origin()
+        is_read = origin is not None and (origin.content_hash, origin.models_hash) == (
+            job.content_hash or "",
+            job.models_hash,
+        )
+        if job.step not in (Step.store, Step.notify) or not is_read:
+            found = await self._fetch(attempt)
+            if found is None:
+                return
+            await self._analyse(attempt, found)
+        await self._store(attempt)
+        reason = await self._notify(attempt)
+        await patiently(lambda: ledger.finish(self._pool, attempt, JobState.done, reason))
+        await asyncio.to_thread(self._tidy, attempt, with_upload=True)
+
+    async def _fetch(self, attempt: Attempt) -> Mapping[str, Any] | None:
+        """Have the study; None where the job has turned out to be a duplicate, and has ended."""
+        await patiently(lambda: ledger.enter_step(self._pool, attempt, Step.fetch))
+        for step in ("survey", "fetch"):  # a duplicate is best known before anything is fetched
+            found = await self._link.ask(step, attempt.job, self._teller(attempt, Step.fetch))
+            uid, content = found["study_instance_uid"], found["content_hash"]
+            if not content:
+                continue
+            other = await patiently(lambda: ledger.learn_content(self._pool, attempt, uid, content))  # noqa: B023
+            if other is not None:
+                logger.info("job %s: a duplicate of %s", attempt.job.id, other)
+                await asyncio.to_thread(self._tidy, attempt, with_upload=True)
+                return None
+        return found
+
+    async def _analyse(self, attempt: Attempt, found: Mapping[str, Any]) -> None:
+        await patiently(lambda: ledger.enter_step(self._pool, attempt, Step.analyse))
+        more = {"folder": found["folder"], "content_hash": found["content_hash"]}
+        result = await self._link.ask("analyse", attempt.job, self._teller(attempt, Step.analyse), **more)
+        summary = JobSummary.model_validate(result)
+        await patiently(lambda: ledger.note_summary(self._pool, attempt, summary))
+
+    async def _store(self, attempt: Attempt) -> None:
+        await patiently(lambda: ledger.enter_step(self._pool, attempt, Step.store))
+        if self._settings.destinations:
+            result = await self._link.ask("store", attempt.job, self._teller(attempt, Step.store))
+            num_stored = result["num_stored"]
+            await patiently(lambda: ledger.note_stored(self._pool, attempt, num_stored))
+
+    async def _notify(self, attempt: Attempt) -> Reason | None:
+        """Tell the webhook; a reason where it will not be told, which takes nothing from the result."""
+        await patiently(lambda: ledger.enter_step(self._pool, attempt, Step.notify))
+        try:
+            await asyncio.to_thread(send_webhook, self._settings.webhook, attempt.job, JobState.done)
+        except Refusal as refusal:
+            reason = Reason(code=refusal.code, sentence=refusal.sentence, advice=refusal.advice)
+            heals = isinstance(refusal, WebhookRefusal) and refusal.heals
+            failures = await patiently(lambda: ledger.read_failures(self._pool, attempt))
+            if heals and failures + 1 < self._settings.workers.max_attempts:
+                raise StepRefused(reason, heals=True, is_input=False) from refusal
+            return reason
+        return None
+
+    def _teller(self, attempt: Attempt, step: Step) -> Tell:
+        """What is called with a step's progress; writes it down now and then."""
+        begin, end = _SPANS[step]
+        last_at, last_stage = 0.0, ""
+
+        async def tell(share: float, stage: str) -> None:
+            nonlocal last_at, last_stage
+            now = time.monotonic()
+            if now - last_at < self._settings.workers.progress_s and (stage == last_stage or now - last_at < 0.1):
+                return
+            last_at, last_stage = now, stage
+            whole = begin + (end - begin) * share
+            await patiently(lambda: ledger.tell_progress(self._pool, attempt, step, whole, stage))
+
+        return tell
+
+    async def _beats(self, attempt: Attempt) -> None:
+        """Signs of life until the lease is lost or somebody wants the job to end."""
+        while True:
+            if await patiently(lambda: ledger.beat(self._pool, attempt)):
+                raise _CancelRequested
+            await asyncio.sleep(self._settings.workers.heartbeat_s)
+
+    async def _end_without_result(self, attempt: Attempt, error: Exception) -> None:
+        if isinstance(error, _CancelRequested):
+            await self._finish(attempt, JobState.cancelled, None)
+        elif isinstance(error, ChildCrashed):
+            await self._after_crash(attempt, error)
+        elif isinstance(error, StepRefused):
+            await self._after_refusal(attempt, error)
+
+    async def _after_crash(self, attempt: Attempt, error: ChildCrashed) -> None:
+        workers = self._settings.workers
+        sentence = f"The analysis of this study {error.how}."
+        if attempt.job.crashes + 1 < workers.max_crashes:
+            reason = Reason(code=error.code, sentence=sentence, advice="It is tried again.")
+            await self._put_back(attempt, workers.first_retry_s, reason, "crashes")
+            return
+        advice = "The study is set aside. Look at the worker's log and memory; then try the job again."
+        reason = Reason(code=error.code, sentence=sentence, advice=advice)
+        await self._finish(attempt, JobState.set_aside, reason, counts_as="crashes")
+
+    async def _after_refusal(self, attempt: Attempt, error: StepRefused) -> None:
+        workers = self._settings.workers
+        failures = await patiently(lambda: ledger.read_failures(self._pool, attempt))
+        if error.heals and failures + 1 < workers.max_attempts:
+            delay_s = min(workers.first_retry_s * 2.0**failures, workers.longest_retry_s)
+            await self._put_back(attempt, delay_s, error.reason, "failures")
+        else:
+            state = JobState.refused if error.is_input else JobState.failed
+            await self._finish(attempt, state, error.reason)
+
+    async def _put_back(self, attempt: Attempt, delay_s: float, reason: Reason, counts_as: str) -> None:
+        logger.info("job %s: again in %.0f s (%s)", attempt.job.id, delay_s, reason.code)
+        delay = timedelta(seconds=delay_s)
+        await patiently(lambda: ledger.put_back(self._pool, attempt, delay, reason, counts_as=counts_as))
+
+    async def _finish(
+        self, attempt: Attempt, state: JobState, reason: Reason | None, counts_as: str | None = None
+    ) -> None:
+        """End without a result, and tell so once; the lists show it to whoever was not reached."""
+        code = reason.code if reason else ""
+        logger.info("job %s: %s %s", attempt.job.id, state.value, code)
+        await patiently(lambda: ledger.finish(self._pool, attempt, state, reason, counts_as=counts_as))
+        await asyncio.to_thread(self._tidy, attempt, with_upload=False)
+        with suppress(Refusal):
+            await asyncio.to_thread(send_webhook, self._settings.webhook, attempt.job, state, code)
+
+    async def _leave(self, attempt: Attempt) -> None:
+        """Give the job back because the worker stops, or end it because somebody wants so."""
+        if await ledger.beat(self._pool, attempt):
+            await ledger.finish(self._pool, attempt, JobState.cancelled)
+        else:
+            await ledger.put_back(self._pool, attempt, timedelta(), None, counts_as=None)
+
+    async def _stop(self, task: asyncio.Task[None]) -> None:
+        task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await task
+
+    def _tidy(self, attempt: Attempt, *, with_upload: bool) -> None:
+        """Remove what was fetched; of an upload also what was sent, once there is a result."""
+        data_folder: Path = self._settings.data_folder
+        shutil.rmtree(work_folder(data_folder, attempt.job.id), ignore_errors=True)
+        source = attempt.job.source
+        if with_upload and source.kind == "upload" and source.path:
+            remove_upload(data_folder, source.path)

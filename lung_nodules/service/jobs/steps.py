@@ -1,0 +1,168 @@
+"""The steps of a job that touch a study: fetch, analyse, store. Each can be done again without harm.
+
+They run in the worker's child (`child`), because they read what strangers have sent, may need all memory that there
+is, and cannot be stopped other than with their process.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lung_nodules.archive.protocol import Archive
+from lung_nodules.archive.refusals import PushRefusal
+from lung_nodules.errors import UsageRefusal
+from lung_nodules.progress import Progress
+from lung_nodules.service.jobs.analysis import Analysis, make_analysis
+from lung_nodules.service.jobs.model import Job
+from lung_nodules.service.jobs.models_hash import read_line_settings
+from lung_nodules.service.jobs.places import upload_folder, work_folder
+from lung_nodules.service.jobs.results import ORIGIN, Origin, ResultFolder
+from lung_nodules.service.settings import ServiceSettings
+
+
+class Steps:
+    """The steps, with what is kept from one study to the next.
+
+    Args:
+        settings: Of the service.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._analysis: Analysis | None = None
+
+    def survey(self, job: Job, progress: Progress) -> Mapping[str, Any]:
+        """What the study holds, as far as that is known without fetching it; empty where it is not.
+
+        Raises:
+            ArchiveRefusal: It cannot be asked; `heals` tells whether later.
+            InputRefusal: ``not-ct``.
+        """
+        if job.source.kind != "archive":
+            return {"study_instance_uid": "", "content_hash": ""}
+        from lung_nodules.archive.fetching import content_of
+
+        uid = job.source.study_instance_uid or ""
+        with progress.stage("survey"), self._open(job.source.archive or "") as archive:
+            return {"study_instance_uid": uid, "content_hash": content_of(archive, uid)}
+
+    def fetch(self, job: Job, progress: Progress) -> Mapping[str, Any]:
+        """Have the study on this machine.
+
+        Returns:
+            `study_instance_uid` and `content_hash`, both empty where there is no CT (which the line refuses), and
+            `folder`.
+
+        Raises:
+            ArchiveRefusal: It cannot be had; `heals` tells whether later.
+            UsageRefusal: ``input-not-found``, ``archive-not-configured``.
+        """
+        if job.source.kind == "archive":
+            return self._fetch_from_archive(job, progress)
+        path = job.source.path or ""
+        folder = upload_folder(self._settings.data_folder, path) if job.source.kind == "upload" else Path(path)
+        with progress.stage("instances"):
+            uid, content = self._content_of(folder)
+        return {"study_instance_uid": uid, "content_hash": content, "folder": str(folder)}
+
+    def analyse(self, job: Job, progress: Progress, folder: Path, content_hash: str) -> Mapping[str, Any]:
+        """Read the study; results of this content and these models that are there already are taken as they are.
+
+        Returns:
+            The summary of the report.
+
+        Raises:
+            Refusal: The study cannot be read.
+        """
+        results = ResultFolder(self._settings.data_folder, job.id)
+        models_hash, earlier = job.models_hash or "", results.origin()
+        if earlier is not None and (earlier.content_hash, earlier.models_hash) == (content_hash, models_hash):
+            return earlier.summary.model_dump()
+        staging = results.folder.with_name(f".{job.id}.{secrets.token_hex(4)}")
+        staging.mkdir(parents=True)
+        try:
+            if self._analysis is None:
+                self._analysis = make_analysis(self._settings)
+            summary = self._analysis.analyse(folder, staging, progress)
+            origin = Origin(content_hash=content_hash, models_hash=models_hash, summary=summary)
+            (staging / ORIGIN).write_text(origin.model_dump_json(), encoding="utf-8")
+            _put_in_place(staging, results)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        return summary.model_dump()
+
+    def store(self, job: Job, progress: Progress) -> Mapping[str, Any]:
+        """Push SEG and SR to every destination; what is there already counts.
+
+        Returns:
+            `num_stored`: objects that a destination has confirmed.
+
+        Raises:
+            ArchiveRefusal: A destination cannot be reached, or has not confirmed all of them.
+        """
+        results = ResultFolder(self._settings.data_folder, job.id)
+        objects = [results.path(file.name) for file in results.files() if file.name.endswith(".dcm")]
+        num_stored = 0
+        for name in self._settings.destinations if objects else ():
+            with progress.stage("store"), self._open(name) as archive:
+                outcome = archive.push(objects)
+            if not outcome.is_complete:
+                _refuse_push(name, [failure.code for failure in outcome.failures])
+            num_stored += outcome.num_confirmed
+        return {"num_stored": num_stored if self._settings.destinations else None}
+
+    def _fetch_from_archive(self, job: Job, progress: Progress) -> Mapping[str, Any]:
+        from lung_nodules.archive.cache import InstanceCache
+        from lung_nodules.archive.fetching import fetch_study
+
+        uid = job.source.study_instance_uid or ""
+        folder = work_folder(self._settings.data_folder, job.id) / "study"
+        folder.mkdir(parents=True, exist_ok=True)
+        cache = InstanceCache(self._settings.data_folder / "cache", int(self._settings.cache.max_gib * 2**30))
+        line_settings = read_line_settings(self._settings)
+        with self._open(job.source.archive or "") as archive:
+            fetched = fetch_study(archive, uid, cache, folder, line_settings, progress)
+        return {"study_instance_uid": uid, "content_hash": fetched.content_hash, "folder": str(fetched.folder)}
+
+    def _open(self, name: str) -> Archive:
+        if name not in self._settings.archives:
+            raise UsageRefusal("archive-not-configured", "The archive of this study is not among the settings.")
+        from lung_nodules.archive.opening import open_archive
+
+        return open_archive(self._settings.archives[name], name)
+
+    def _content_of(self, folder: Path) -> tuple[str, str]:
+        """The study with most CT images of a folder, and the hash of all CT images in it."""
+        from lung_nodules.archive.naming import hash_content
+        from lung_nodules.stages.instances import read_instances
+
+        found = read_instances(folder, read_line_settings(self._settings)).found
+        images = [each.header for each in found if str(each.header.get("Modality", "")) == "CT"]
+        studies = Counter(str(header.get("StudyInstanceUID", "")) for header in images)
+        if not studies or not all(studies):
+            return "", ""
+        uid = min(studies, key=lambda each: (-studies[each], each))
+        return uid, hash_content({str(header.get("SOPInstanceUID", "")) for header in images})
+
+
+def _put_in_place(staging: Path, results: ResultFolder) -> None:
+    """Rename the staged folder; older results, of other content or models, go."""
+    for _ in range(3):
+        try:
+            staging.rename(results.folder)
+        except OSError:
+            results.remove()
+        else:
+            return
+    staging.rename(results.folder)
+
+
+def _refuse_push(name: str, codes: list[str]) -> None:
+    code = next((code for code in codes if code == "push-not-confirmed"), codes[0])
+    sentence = f"{len(codes)} of the results did not arrive in the archive {name}."
+    raise PushRefusal(code, sentence, "See the archive's log.")

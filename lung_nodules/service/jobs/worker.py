@@ -1,0 +1,116 @@
+"""The worker: takes one ticket after another, on any machine that reaches the database and the data folder."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine
+from contextlib import suppress
+from uuid import UUID
+
+import procrastinate
+from procrastinate.exceptions import ConnectorException
+
+from lung_nodules.service.database.address import database_url
+from lung_nodules.service.database.pool import TRANSIENT, Pool, open_pool
+from lung_nodules.service.database.schema import prepare_database
+from lung_nodules.service.jobs.attempt import Reader
+from lung_nodules.service.jobs.patience import PatientConnector
+from lung_nodules.service.jobs.pruning import prune
+from lung_nodules.service.jobs.sweeping import sweep
+from lung_nodules.service.jobs.tickets import QUEUE, TASK, make_queue
+from lung_nodules.service.settings import ServiceSettings
+
+logger = logging.getLogger(__name__)
+
+_RESTART_S = 1.0
+
+
+def run_worker(settings: ServiceSettings) -> None:
+    """Work until SIGTERM or SIGINT; the study under way then has `workers.grace_s` to end, or is queued again.
+
+    Raises:
+        UsageRefusal: ``database-unreachable`` or ``database-version``.
+    """
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: ServiceSettings) -> None:
+    async with open_pool(settings) as pool:
+        async with pool.connection() as connection:
+            await prepare_database(connection)
+        reader = Reader(settings, pool)
+        care = asyncio.create_task(_care(pool, settings), name="sweeping and pruning")
+        try:
+            await _until_signal(_take_tickets(settings, reader), settings.workers.grace_s + 30.0)
+        finally:
+            care.cancel()
+            await reader.close()
+
+
+async def _until_signal(work: Coroutine[None, None, None], longest_end_s: float) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    task, told = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait((task, told), return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=longest_end_s)
+    with suppress(asyncio.CancelledError):
+        if task.done():
+            await task
+
+
+async def _take_tickets(settings: ServiceSettings, reader: Reader) -> None:
+    """Run the queue's worker, and start it again when it ends because the database was away."""
+    while True:
+        try:
+            await _take_tickets_once(settings, reader)
+        except (*TRANSIENT, ConnectorException) as error:
+            logger.info("the queue is away (%s)", type(error).__name__)
+        await asyncio.sleep(_RESTART_S)
+
+
+async def _take_tickets_once(settings: ServiceSettings, reader: Reader) -> None:
+    workers = settings.workers
+    app = make_queue(PatientConnector(conninfo=database_url(settings), min_size=1, max_size=4))
+
+    @app.task(name=TASK, queue=QUEUE, pass_context=True)
+    async def read_study(context: procrastinate.JobContext, job_id: str) -> None:
+        await reader.read(UUID(job_id), context.job.id)
+
+    async with app.open_async():
+        await app.run_worker_async(
+            queues=[QUEUE],
+            concurrency=1,
+            fetch_job_polling_interval=workers.poll_s,
+            abort_job_polling_interval=workers.poll_s,
+            update_heartbeat_interval=workers.heartbeat_s,
+            stalled_worker_timeout=workers.lease_s,
+            shutdown_graceful_timeout=workers.grace_s,
+            delete_jobs="always",
+            install_signal_handlers=False,
+        )
+
+
+async def _care(pool: Pool, settings: ServiceSettings) -> None:
+    """Put right what others left behind, twice a lease; make room now and then."""
+    loop = asyncio.get_running_loop()
+    next_prune = loop.time()
+    while True:
+        try:
+            swept = await sweep(pool, settings.workers)
+            if swept.num_lost or swept.num_without_ticket:
+                logger.warning("%d lost workers' jobs, %d without a ticket", swept.num_lost, swept.num_without_ticket)
+            if loop.time() >= next_prune:
+                next_prune = loop.time() + settings.results.prune_every_s
+                await prune(pool, settings)
+        except TRANSIENT:
+            logger.info("the database is away; care of the queue waits")
+        except OSError as error:
+            logger.warning("no room was made: %s", type(error).__name__)
+        await asyncio.sleep(settings.workers.lease_s / 2)

@@ -1,0 +1,224 @@
+"""Workers as processes: what they do with studies that behave, and with those that do not."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from service_fixtures import read_journal, until, worker, write_study
+
+from lung_nodules.service.jobs.desk import JobDesk, open_desk
+from lung_nodules.service.jobs.model import ENDED, Job, JobOrder, JobState, Source, Step
+from lung_nodules.service.jobs.results import ResultFolder
+
+pytestmark = pytest.mark.service
+
+
+def order(folder: Path, priority: int = 0) -> JobOrder:
+    return JobOrder(source=Source(kind="folder", path=str(folder)), priority=priority)
+
+
+async def ended(desk: JobDesk, job: Job, timeout_s: float = 60.0) -> Job:
+    async def look():
+        found = await desk.get(job.id)
+        return found if found.state in ENDED else None
+
+    return await until(look, timeout_s)
+
+
+def test_a_study_is_read_and_followed_to_its_end(settings, run, tmp_path):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            job = await desk.submit(order(write_study(tmp_path / "study", delay_s=1.0)))
+            seen = []
+            with worker(settings):
+                async for state in desk.follow(job.id):
+                    seen.append(state)
+                    if state.state in ENDED:
+                        break
+            return seen
+
+    seen = run(scenario())
+    last = seen[-1]
+    assert (last.state, last.progress, last.attempts, last.crashes) == (JobState.done, 1.0, 1, 0)
+    assert last.content_hash
+    assert last.summary.num_findings == 2
+    assert {state.step for state in seen} >= {None, Step.fetch, Step.analyse}
+    during = [state.progress for state in seen if state.step is Step.analyse]
+    assert during == sorted(during)
+    assert len(set(during)) > 3
+    results = ResultFolder(settings.data_folder, last.id)
+    assert [file.name for file in results.files()] == ["report.json", "segmentation.dcm"]
+    assert results.report()["study"] == "study"
+
+
+def test_stat_goes_first_and_equals_in_their_order(settings, run, tmp_path):
+    journal = tmp_path / "journal"
+
+    async def scenario():
+        async with open_desk(settings) as desk:
+            jobs = []
+            for name, priority in (("a", 0), ("b", 0), ("background", -10), ("stat", 20), ("urgent", 10)):
+                jobs.append(await desk.submit(order(write_study(tmp_path / name, journal=str(journal)), priority)))
+            background = next(job for job in jobs if job.priority == -10)
+            raised = await desk.set_priority(background.id, 15)
+            assert raised.priority == 15
+            with worker(settings):
+                for job in jobs:
+                    await ended(desk, job)
+
+    run(scenario())
+    names = [name for word, name in read_journal(journal) if word == "end"]
+    assert names == ["stat", "background", "urgent", "a", "b"]
+
+
+@pytest.mark.parametrize("crash", ["segv", "exit", "kill"])
+def test_a_poisoned_study_is_set_aside_and_the_worker_goes_on(settings, run, tmp_path, crash):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            poisoned = await desk.submit(order(write_study(tmp_path / "poisoned", crash=crash)))
+            with worker(settings) as process:
+                poisoned = await ended(desk, poisoned)
+                healthy = await ended(desk, await desk.submit(order(write_study(tmp_path / "healthy"))))
+                assert process.process.poll() is None
+            return poisoned, healthy
+
+    poisoned, healthy = run(scenario())
+    assert (poisoned.state, poisoned.crashes, poisoned.attempts) == (JobState.set_aside, 2, 2)
+    assert poisoned.reason.code == "analysis-crashed"
+    expected = {"segv": "SIGSEGV", "exit": "code 7", "kill": "SIGKILL"}[crash]
+    assert expected in poisoned.reason.sentence
+    assert healthy.state is JobState.done
+
+
+def test_one_crash_is_forgiven(settings, run, tmp_path):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            job = await desk.submit(order(write_study(tmp_path / "study", crash="segv", num_crashes=1)))
+            with worker(settings):
+                return await ended(desk, job)
+
+    job = run(scenario())
+    assert (job.state, job.crashes, job.attempts) == (JobState.done, 1, 2)
+
+
+def test_a_refusal_of_the_line_is_final_and_coded(settings, run, tmp_path):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            job = await desk.submit(order(write_study(tmp_path / "study", refuse="no-lungs")))
+            with worker(settings):
+                refused = await ended(desk, job)
+                write_study(tmp_path / "study")
+                again = await ended(desk, await desk.retry(job.id))
+            return refused, again
+
+    refused, again = run(scenario())
+    assert (refused.state, refused.reason.code, refused.attempts) == (JobState.refused, "no-lungs", 1)
+    assert (again.state, again.reason) == (JobState.done, None)
+
+
+def test_a_running_job_is_cancelled_and_its_child_is_gone(settings, run, tmp_path):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            journal = tmp_path / "journal"
+            job = await desk.submit(order(write_study(tmp_path / "long", delay_s=100, journal=str(journal))))
+            with worker(settings) as process:
+
+                async def begun():
+                    return read_journal(journal)
+
+                await until(begun)
+                (child,) = process.children()
+                assert (await desk.cancel(job.id)).cancel_requested
+                cancelled = await ended(desk, job, 10)
+                assert not Path(f"/proc/{child}").exists()
+                next_one = await ended(desk, await desk.submit(order(write_study(tmp_path / "next"))))
+            return cancelled, next_one, await desk.retry(job.id)
+
+    cancelled, next_one, again = run(scenario())
+    assert cancelled.state is JobState.cancelled
+    assert next_one.state is JobState.done
+    assert (again.state, again.cancel_requested) == (JobState.queued, False)
+
+
+def test_a_study_that_takes_too_long_is_ended_and_set_aside(make, run, tmp_path):
+    settings = make(workers={"time_limit_s": 1.5})
+
+    async def scenario():
+        async with open_desk(settings) as desk:
+            job = await desk.submit(order(write_study(tmp_path / "long", delay_s=100)))
+            with worker(settings):
+                return await ended(desk, job)
+
+    job = run(scenario())
+    assert (job.state, job.reason.code, job.crashes) == (JobState.set_aside, "time-limit", 2)
+
+
+def test_a_worker_that_is_told_to_stop_gives_its_study_back(settings, run, tmp_path):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            journal = tmp_path / "journal"
+            study = write_study(tmp_path / "long", delay_s=100, journal=str(journal))
+            job = await desk.submit(order(study))
+
+            async def begun():
+                return read_journal(journal)
+
+            with worker(settings) as process:
+                await until(begun)
+                assert process.terminate() == 0
+            given_back = await desk.get(job.id)
+            write_study(study)
+            with worker(settings):
+                return given_back, await ended(desk, job)
+
+    given_back, done = run(scenario())
+    assert (given_back.state, given_back.crashes) == (JobState.queued, 0)
+    assert (done.state, done.attempts) == (JobState.done, 2)
+
+
+def test_a_frozen_worker_comes_back_too_late_and_is_ignored(settings, run, tmp_path):
+    """SIGSTOP for longer than the lease, another worker reads the study meanwhile, then SIGCONT."""
+
+    async def scenario():
+        async with open_desk(settings) as desk:
+            journal = tmp_path / "journal"
+            job = await desk.submit(order(write_study(tmp_path / "study", delay_s=1.0, journal=str(journal))))
+
+            async def begun():
+                return read_journal(journal)
+
+            with worker(settings) as frozen:
+                await until(begun)
+                os.kill(frozen.process.pid, signal.SIGSTOP)
+                with worker(settings):
+                    first_end = await ended(desk, job)
+                    os.kill(frozen.process.pid, signal.SIGCONT)
+                    later = await ended(desk, await desk.submit(order(write_study(tmp_path / "later"))))
+            return first_end, await desk.get(job.id), later
+
+    first_end, after, later = run(scenario())
+    assert first_end.state is JobState.done
+    assert first_end.attempts == 2
+    assert after == first_end
+    assert later.state is JobState.done
+
+
+def test_the_same_study_is_read_once_and_a_grown_one_again(settings, run, tmp_path):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            study = write_study(tmp_path / "study", num_slices=3, study_uid="2.25.77")
+            copy = write_study(tmp_path / "copy", num_slices=3, study_uid="2.25.77")
+            with worker(settings):
+                first = await ended(desk, await desk.submit(order(study)))
+                same = await ended(desk, await desk.submit(order(copy)))
+                write_study(study, num_slices=5, study_uid="2.25.77")
+                grown = await ended(desk, await desk.submit(order(study)))
+            return first, same, grown
+
+    first, same, grown = run(scenario())
+    assert (first.version, first.replaces, first.duplicate_of) == (1, None, None)
+    assert (same.state, same.duplicate_of) == (JobState.done, first.id)
+    assert same.label == first.label
+    assert (grown.version, grown.replaces, grown.duplicate_of) == (2, first.id, None)
+    assert grown.content_hash != first.content_hash
