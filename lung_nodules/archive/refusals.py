@@ -12,13 +12,15 @@ class ArchiveRefusal(Refusal):
         code: One of `HEALING` or `LASTING`.
         sentence: One sentence for the user; holds neither an identity nor a UID.
         advice: What can be done about it.
+        retry_after_s: What the archive asked us to wait.
     """
 
     exit_code = ExitCode.NO_USABLE_CT
 
-    def __init__(self, code: str, sentence: str, advice: str = "") -> None:
+    def __init__(self, code: str, sentence: str, advice: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(code, sentence, advice)
         assert code in HEALING or code in LASTING, code
+        self.retry_after_s = retry_after_s
 
     @property
     def heals(self) -> bool:

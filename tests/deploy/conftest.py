@@ -11,7 +11,7 @@ import pydicom
 import pytest
 import yaml
 from programs import IDENTITY
-from replay_archive import PROGRAM, Archive, start_archive
+from real_orthanc import Orthanc, need_orthanc, start_orthanc
 from replay_gateway import FOLDER, receive
 from replay_table import table_lines
 from replay_task import DockerRunner, ProcessRunner, Runner
@@ -65,11 +65,11 @@ def _read(folder: Path) -> list[pydicom.Dataset]:
 
 
 @pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
-    """A running Orthanc."""
-    if PROGRAM is None:
-        pytest.skip("Orthanc is not installed: apt-get install --no-install-recommends orthanc")
-    with start_archive(tmp_path_factory.mktemp("orthanc")) as started:
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """A running Orthanc that knows the gateway and takes objects from nobody else."""
+    need_orthanc()
+    config = {"DicomModalities": {"GATEWAY": ["MONAISCU", "127.0.0.1", 104]}, "DicomAlwaysAllowStore": False}
+    with start_orthanc(tmp_path_factory.mktemp("orthanc"), config=config) as started:
         yield started
 
 

@@ -1,7 +1,7 @@
 """A study goes from the modality through the gateway, the application's container and the export into the archive.
 
 Each case is run as the Task Manager's docker plug-in would run it, judged as the Workflow Manager and Argo would, and
-exported as the gateway would. `replay_gateway`, `replay_task` and `replay_archive` say what is theirs and what is not.
+exported as the gateway would. `replay_gateway`, `replay_task` and `real_orthanc` say what is theirs and what is not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 import yaml
 from programs import IDENTITY
 from pydicom.uid import RLELossless
-from replay_archive import AE_TITLE, Archive
+from real_orthanc import AE_TITLE, Orthanc
 from replay_gateway import FOLDER, Gateway, receive, store
 from replay_table import add_row
 from replay_task import (
@@ -94,7 +94,7 @@ class Site:
     workflow: Workflow
     image: str
     runner: Runner
-    archive: Archive
+    archive: Orthanc
     folder: Path
 
     def plan(self, payload: Path, execution: str = "execution", **arguments: str) -> Container:
@@ -138,7 +138,7 @@ def _recorded_stage(container: Container) -> str:
 
 
 @pytest.fixture
-def site(workflow: Workflow, image: str, runner: Runner, archive: Archive, tmp_path: Path) -> Site:
+def site(workflow: Workflow, image: str, runner: Runner, archive: Orthanc, tmp_path: Path) -> Site:
     return Site(workflow, image, runner, archive, tmp_path)
 
 
@@ -189,7 +189,7 @@ class TestTheGateway:
             assert [payload.num_instances for payload in gateway.payloads] == expected
 
     def test_it_takes_a_study_that_the_archive_sends(
-        self, study: list[pydicom.Dataset], archive: Archive, tmp_path: Path
+        self, study: list[pydicom.Dataset], archive: Orthanc, tmp_path: Path
     ) -> None:
         entity, source = (json.loads((FOLDER / name).read_text()) for name in ("ae.json", "source.json"))
         store(study, AE_TITLE, "MONAISCU", archive.dicom_port)
@@ -421,7 +421,7 @@ class TestOfProcesses:
     """What takes other models or other limits than the image has."""
 
     @pytest.fixture
-    def site(self, workflow: Workflow, image: str, runner: Runner, archive: Archive, tmp_path: Path) -> Site:
+    def site(self, workflow: Workflow, image: str, runner: Runner, archive: Orthanc, tmp_path: Path) -> Site:
         if not isinstance(runner, ProcessRunner):
             pytest.skip("of processes only")
         return Site(workflow, image, runner, archive, tmp_path)
@@ -449,7 +449,7 @@ class TestOfContainers:
     """What a process of this machine cannot show."""
 
     @pytest.fixture
-    def site(self, workflow: Workflow, image: str, runner: Runner, archive: Archive, tmp_path: Path) -> Site:
+    def site(self, workflow: Workflow, image: str, runner: Runner, archive: Orthanc, tmp_path: Path) -> Site:
         if not isinstance(runner, DockerRunner):
             pytest.skip("of containers only")
         return Site(workflow, image, runner, archive, tmp_path)
