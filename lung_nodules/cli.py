@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lung_nodules import __version__
+from lung_nodules.commands.archive import fetch, push
 from lung_nodules.commands.cohort import cohort
 from lung_nodules.commands.compare import compare
 from lung_nodules.commands.evaluate import evaluate
@@ -179,6 +180,8 @@ train = typer.Typer(
 app.add_typer(train, name="train")
 app.add_typer(cohort, name="cohort")
 app.command()(evaluate)
+app.command()(fetch)
+app.command()(push)
 
 
 def _require(path: Path, code: str, what: str) -> None:
