@@ -58,9 +58,8 @@ def labels_path(folder: Path, index: int) -> Path:
 def _keep(label_map: npt.NDArray[np.uint16], labels: Collection[int]) -> npt.NDArray[np.uint16]:
     import numpy as np
 
-    table = np.zeros(int(label_map.max(initial=0)) + 1, dtype=np.uint16)
-    for label in labels:
-        table[label] = label
+    table = np.zeros(max(int(label_map.max(initial=0)), *labels, 0) + 1, dtype=np.uint16)
+    table[list(labels)] = list(labels)
     return table[label_map]
 
 

@@ -71,6 +71,7 @@ class Supervisor:
     def __init__(self, settings: ServiceSettings, parts: frozenset[str]) -> None:
         self._settings = settings
         self._parts = parts
+        self._name = "-".join(sorted(parts))
         self._stop = threading.Event()
         self._server = EmbeddedServer(settings.data_folder) if "database" in parts and is_embedded(settings) else None
         self._lifeline: tuple[int, int] = os.pipe()
@@ -82,7 +83,7 @@ class Supervisor:
         run_folder = self._settings.data_folder / "run"
         run_folder.mkdir(parents=True, exist_ok=True)
         children: list[Child] = []
-        with _lock(run_folder / f"{'-'.join(sorted(self._parts))}.lock"):
+        with _lock(run_folder / f"{self._name}.lock"):
             try:
                 if self._server is not None:
                     self._server.start()
@@ -110,7 +111,7 @@ class Supervisor:
 
     def _write_settings(self, folder: Path) -> Path:
         """All settings as they were found, for the children; there is no secret in them."""
-        path = folder / f"settings-{os.getpid()}.yaml"
+        path = folder / f"{self._name}.yaml"
         path.write_text(json.dumps(self._settings.model_dump(mode="json"), indent=1), encoding="utf-8")  # JSON is YAML
         return path
 

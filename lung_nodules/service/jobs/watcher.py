@@ -83,9 +83,9 @@ class Watcher:
             Whether there may be more at once.
         """
         cursor = await patiently(lambda: read_cursor(self._desk.pool, self._name))
-        if cursor is None:
-            cursor = await self._first_cursor()
         try:
+            if cursor is None:
+                cursor = await self._first_cursor()
             studies, following = await asyncio.to_thread(self._feed.changes, cursor)
         except ArchiveRefusal as refusal:
             logger.warning("the change feed: %s", refusal.code)

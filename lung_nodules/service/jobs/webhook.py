@@ -47,6 +47,7 @@ def send_webhook(settings: WebhookSettings, job: Job, state: JobState, reason_co
         with urllib.request.build_opener(_NoRedirects).open(request, timeout=settings.timeout_s) as answer:
             answer.read(1)
     except urllib.error.HTTPError as error:
+        error.close()
         heals = error.code >= 500 or error.code in (408, 425, 429)
         raise WebhookRefusal(f"The webhook answered {error.code}.", heals=heals) from error
     except (OSError, ValueError) as error:

@@ -1,0 +1,341 @@
+"""The desk on a real PostgreSQL, without workers: what a worker would do is done by the ledger."""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from lung_nodules.errors import UsageRefusal
+from lung_nodules.service.database.schema import bring_up_to_date, prepare_database
+from lung_nodules.service.jobs import ledger
+from lung_nodules.service.jobs.desk import open_desk
+from lung_nodules.service.jobs.model import (
+    JobConflict,
+    JobNotFound,
+    JobOrder,
+    JobQuery,
+    JobState,
+    QueueFull,
+    Reason,
+    Source,
+    Step,
+)
+from lung_nodules.service.jobs.pruning import prune
+from lung_nodules.service.jobs.results import ResultFolder
+
+pytestmark = pytest.mark.service
+
+
+def study(uid: str, content: str | None = None, priority: int = 0, by: str = "service") -> JobOrder:
+    source = Source(kind="archive", archive="pacs", study_instance_uid=uid)
+    return JobOrder(source=source, content_hash=content, priority=priority, submitted_by=by)
+
+
+async def claim_next(desk):
+    """What a worker gets: the attempt at the job of the ticket that is next."""
+    async with desk.pool.connection() as connection:
+        row = await (
+            await connection.execute(
+                "SELECT j.id, j.ticket FROM procrastinate_jobs p JOIN jobs j ON j.ticket = p.id WHERE p.status = 'todo'"
+                " ORDER BY p.priority DESC, p.id LIMIT 1"
+            )
+        ).fetchone()
+        await connection.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = %s", (row["ticket"],))
+    return await ledger.claim(desk.pool, row["id"], row["ticket"])
+
+
+def test_submitting_is_idempotent_by_study_content_and_models(settings, make, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            unknown = await desk.submit(study("1.1"))
+            assert (await desk.submit(study("1.1"))).id == unknown.id
+            known = await desk.submit(study("1.2", "a"))
+            assert (await desk.submit(study("1.2", "a"))).id == known.id
+            grown = await desk.submit(study("1.2", "b"))
+            assert grown.id != known.id
+            desk.models_hash = "other models"
+            assert (await desk.submit(study("1.2", "a"))).id not in (known.id, grown.id)
+
+    run(scenario())
+
+
+def test_many_at_once_submit_one(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            orders = [study("1.1", "a", priority) for priority in range(20)]
+            jobs = await asyncio.gather(*(desk.submit(order) for order in orders))
+            assert len({job.id for job in jobs}) == 1
+            assert await desk.queue_length() == 1
+            assert (await desk.get(jobs[0].id)).priority == 19
+
+    run(scenario())
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_again(make, run):
+    settings = make(queue={"max_length": 2, "retry_after_s": 7})
+
+    async def scenario():
+        async with open_desk(settings) as desk:
+            first = await desk.submit(study("1.1"))
+            await desk.submit(study("1.2"))
+            with pytest.raises(QueueFull) as caught:
+                await desk.submit(study("1.3"))
+            assert caught.value.retry_after_s == 7
+            assert (await desk.submit(study("1.1"))).id == first.id  # what waits already takes no room
+            await desk.cancel(first.id)
+            await desk.submit(study("1.3"))
+            with pytest.raises(QueueFull):
+                await desk.retry(first.id)
+
+    run(scenario())
+
+
+def test_late_slices_make_a_version_that_replaces(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            await desk.submit(study("1.1", "a"))
+            first = await claim_next(desk)
+            await ledger.finish(desk.pool, first, JobState.done)
+            second = await desk.submit(study("1.1", "b"))
+            assert (second.version, second.replaces) == (2, first.job.id)
+            assert (await desk.submit(study("1.1", "a"))).id == first.job.id
+            third = await desk.submit(study("1.1"))  # its content shows when it is fetched
+            attempt = await claim_next(desk)
+            assert attempt.job.id == second.id
+            attempt = await claim_next(desk)
+            assert attempt.job.id == third.id
+            assert await ledger.learn_content(desk.pool, attempt, "1.1", "c") is None
+            third = await desk.get(third.id)
+            assert (third.version, third.replaces) == (3, first.job.id)  # the second has no result yet
+
+    run(scenario())
+
+
+def test_a_study_whose_content_is_known_ends_as_a_duplicate(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            known = await desk.submit(study("1.1", "a"))
+            unknown = await desk.submit(study("1.1", None, priority=20))
+            attempt = await claim_next(desk)
+            assert attempt.job.id == unknown.id
+            assert await ledger.learn_content(desk.pool, attempt, "1.1", "a") == known.id
+            ended = await desk.get(unknown.id)
+            assert (ended.state, ended.duplicate_of) == (JobState.done, known.id)
+            with pytest.raises(ledger.LeaseLost):
+                await ledger.beat(desk.pool, attempt)
+
+    run(scenario())
+
+
+def test_a_late_success_is_ignored(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            job = await desk.submit(study("1.1"))
+            lost = await claim_next(desk)
+            await ledger.put_back(desk.pool, lost, timedelta(), None, counts_as="losses")
+            other = await claim_next(desk)
+            for write in (
+                ledger.beat(desk.pool, lost),
+                ledger.tell_progress(desk.pool, lost, Step.store, 0.9, ""),
+                ledger.finish(desk.pool, lost, JobState.done),
+                ledger.put_back(desk.pool, lost, timedelta(), None, counts_as="crashes"),
+                ledger.learn_content(desk.pool, lost, "1.1", "a"),
+            ):
+                with pytest.raises(ledger.LeaseLost):
+                    await write
+            now = await desk.get(job.id)
+            assert (now.state, now.progress, now.attempts) == (JobState.running, 0.0, 2)
+            await ledger.finish(desk.pool, other, JobState.done)
+            assert (await desk.get(job.id)).state is JobState.done
+
+    run(scenario())
+
+
+def test_a_ticket_of_the_past_begins_nothing(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            job = await desk.submit(study("1.1"))
+            async with desk.pool.connection() as connection:
+                row = await (await connection.execute("SELECT ticket FROM jobs")).fetchone()
+            await desk.set_priority(job.id, 10)
+            assert await ledger.claim(desk.pool, job.id, row["ticket"]) is None
+            assert await ledger.claim(desk.pool, uuid4(), row["ticket"]) is None
+            assert await ledger.claim(desk.pool, job.id, None) is None
+
+    run(scenario())
+
+
+def test_what_cannot_be_done_to_a_job_is_a_conflict(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            for act in (desk.cancel, desk.retry, desk.delete, lambda each: desk.set_priority(each, 1)):
+                with pytest.raises(JobNotFound):
+                    await act(uuid4())
+            job = await desk.submit(study("1.1", "a"))
+            for act, code in ((desk.retry, "job-not-retriable"), (desk.delete, "job-not-ended")):
+                with pytest.raises(JobConflict) as caught:
+                    await act(job.id)
+                assert caught.value.code == code
+            attempt = await claim_next(desk)
+            with pytest.raises(JobConflict, match="job-not-queued"):
+                await desk.set_priority(job.id, 1)
+            await ledger.finish(desk.pool, attempt, JobState.failed, Reason(code="x", sentence="X."))
+            twin = await desk.submit(study("1.1", "a"))
+            assert twin.id != job.id
+            with pytest.raises(JobConflict, match="job-superseded"):
+                await desk.retry(job.id)
+            await desk.cancel(twin.id)
+            with pytest.raises(JobConflict, match="job-ended"):
+                await desk.cancel(twin.id)
+            again = await desk.retry(job.id)
+            assert (again.state, again.reason) == (JobState.queued, None)
+
+    run(scenario())
+
+
+def test_deleting_takes_the_files_too(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            upload = settings.data_folder / "spool" / "u1"
+            upload.mkdir(parents=True)
+            job = await desk.submit(JobOrder(source=Source(kind="upload", path="u1")))
+            results = ResultFolder(settings.data_folder, job.id)
+            results.folder.mkdir(parents=True)
+            await desk.cancel(job.id)
+            await desk.delete(job.id)
+            assert await desk.get(job.id) is None
+            assert not upload.exists()
+            assert not results.folder.exists()
+
+    run(scenario())
+
+
+def test_pages_are_whole_and_in_order_while_jobs_arrive(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            jobs = [await desk.submit(study(f"1.{number}", by=f"user{number % 2}")) for number in range(11)]
+            seen, cursor = [], None
+            while True:
+                page = await desk.list(JobQuery(limit=4, cursor=cursor))
+                seen += [job.id for job in page.jobs]
+                await desk.submit(study(f"2.{len(seen)}"))
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+            assert seen == [job.id for job in reversed(jobs)]
+            mine = await desk.list(JobQuery(submitted_by="user1"))
+            assert {job.submitted_by for job in mine.jobs} == {"user1"}
+            assert len(mine.jobs) == 5
+            found = await desk.list(JobQuery(text=jobs[3].label))
+            assert [job.id for job in found.jobs] == [jobs[3].id]
+            assert (await desk.list(JobQuery(text="'; DROP TABLE jobs; --"))).jobs == ()
+            assert (await desk.list(JobQuery(states=(JobState.done,)))).jobs == ()
+            with pytest.raises(UsageRefusal, match="cursor"):
+                await desk.list(JobQuery(cursor="!"))
+
+    run(scenario())
+
+
+def test_counts_and_the_age_of_the_queue(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            assert await desk.oldest_waiting_s() == 0
+            await desk.submit(study("1.1"))
+            await desk.submit(study("1.2"))
+            await claim_next(desk)
+            counts = await desk.counts()
+            assert {state: number for state, number in counts.items() if number} == {"queued": 1, "running": 1}
+            assert set(counts) == set(JobState)
+            assert 0 < await desk.oldest_waiting_s() < 60
+            assert await desk.is_ready()
+
+    run(scenario())
+
+
+def test_following_all_gives_each_change_once_it_is_there(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            seen = []
+
+            async def follow():
+                async for job in desk.follow():
+                    seen.append((job.id, job.state))
+
+            task = asyncio.create_task(follow())
+            await asyncio.sleep(0.5)
+            job = await desk.submit(study("1.1"))
+            attempt = await claim_next(desk)
+            await asyncio.sleep(0.3)
+            await ledger.finish(desk.pool, attempt, JobState.done)
+            await asyncio.sleep(0.3)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            assert [state for job_id, state in seen if job_id == job.id][-1] is JobState.done
+            assert JobState.running in [state for _, state in seen]
+
+    run(scenario())
+
+
+def test_following_ends_when_the_job_is_deleted(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            job = await desk.submit(study("1.1"))
+            states = []
+
+            async def follow():
+                async for each in desk.follow(job.id):
+                    states.append(each.state)
+
+            task = asyncio.create_task(follow())
+            await asyncio.sleep(0.5)
+            await desk.cancel(job.id)
+            await desk.delete(job.id)
+            await asyncio.wait_for(task, 5)
+            assert states[0] is JobState.queued
+
+    run(scenario())
+
+
+def test_pruned_results_are_gone_and_the_study_may_be_read_again(make, run):
+    settings = make(results={"max_age_days": 1})
+
+    async def scenario():
+        async with open_desk(settings) as desk:
+            job = await desk.submit(study("1.1", "a"))
+            await ledger.finish(desk.pool, await claim_next(desk), JobState.done)
+            results = ResultFolder(settings.data_folder, job.id)
+            results.folder.mkdir(parents=True)
+            assert await prune(desk.pool, settings) == 0
+            async with desk.pool.connection() as connection:
+                await connection.execute("UPDATE jobs SET finished_at = now() - interval '2 days'")
+            assert await prune(desk.pool, settings) == 1
+            assert not results.folder.exists()
+            pruned = await desk.get(job.id)
+            assert (pruned.state, pruned.pruned) == (JobState.done, True)
+            assert (await desk.submit(study("1.1", "a"))).id != job.id
+
+    run(scenario())
+
+
+def test_tables_are_made_once_and_a_newer_release_is_not_touched(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            await asyncio.gather(*(prepare(desk) for _ in range(4)))
+            async with desk.pool.connection() as connection:
+                scripts = ["CREATE TABLE extra (a int)", "ALTER TABLE extra ADD b int; INSERT INTO extra VALUES (1, 2)"]
+                await bring_up_to_date(connection, "extra", scripts[:1])
+                await bring_up_to_date(connection, "extra", scripts)
+                await bring_up_to_date(connection, "extra", scripts)
+                rows = await (await connection.execute("SELECT * FROM extra")).fetchall()
+                assert rows == [{"a": 1, "b": 2}]
+                with pytest.raises(UsageRefusal, match="database-version"):
+                    await bring_up_to_date(connection, "extra", scripts[:1])
+
+    async def prepare(desk):
+        async with desk.pool.connection() as connection:
+            await prepare_database(connection)
+
+    run(scenario())

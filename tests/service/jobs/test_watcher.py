@@ -1,0 +1,131 @@
+"""The watcher on a real desk and a real archive (a folder); the feed is a list that the test writes."""
+
+import shutil
+
+import pydicom
+import pytest
+from service_fixtures import until, worker, write_study
+
+from lung_nodules.archive.opening import open_archive
+from lung_nodules.archive.protocol import StableStudy
+from lung_nodules.archive.refusals import ArchiveRefusal
+from lung_nodules.phantom import PhantomSettings, write_phantom
+from lung_nodules.service.jobs.desk import open_desk
+from lung_nodules.service.jobs.model import ENDED, JobQuery, JobState
+from lung_nodules.service.jobs.watcher import Watcher, read_cursor
+
+pytestmark = pytest.mark.service
+
+
+class ListedChanges:
+    """A change feed: change N is the Nth line of a list."""
+
+    def __init__(self, uids=()):
+        self.uids = list(uids)
+        self.is_away = False
+
+    def changes(self, cursor):
+        if self.is_away:
+            raise ArchiveRefusal("archive-unreachable", "No connection.")
+        new = self.uids[cursor : cursor + 2]
+        return [StableStudy(uid, cursor + number + 1) for number, uid in enumerate(new)], cursor + len(new)
+
+
+@pytest.fixture
+def archive_folder(tmp_path):
+    folder = tmp_path / "archive"
+    write_study(folder / "one", 3, "1.2.1")
+    write_study(folder / "two", 4, "1.2.2")
+    return folder
+
+
+@pytest.fixture
+def watched(make, archive_folder):
+    archives = {"pacs": {"kind": "folder", "path": str(archive_folder)}}
+    return make(archives=archives, watch={"archive": "pacs", "poll_s": 0.1})
+
+
+async def look_to_the_end(watcher):
+    while await watcher.look():
+        pass
+
+
+async def jobs_of(desk):
+    return (await desk.list(JobQuery())).jobs
+
+
+def test_each_study_is_queued_once_whatever_is_repeated(watched, run):
+    async def scenario():
+        feed = ListedChanges(["1.2.1", "1.2.2", "1.2.1", "1.2.1"])
+        with open_archive(watched.archives["pacs"], "pacs") as archive:
+            async with open_desk(watched) as desk:
+                await look_to_the_end(Watcher(desk, "pacs", archive, feed))
+                first = await jobs_of(desk)
+                assert await read_cursor(desk.pool, "pacs") == 4
+            async with open_desk(watched) as desk:  # after a restart
+                feed.uids.append("1.2.2")
+                await look_to_the_end(Watcher(desk, "pacs", archive, feed))
+                assert await read_cursor(desk.pool, "pacs") == 5
+                return first, await jobs_of(desk)
+
+    first, second = run(scenario())
+    assert sorted(job.source.study_instance_uid for job in first) == ["1.2.1", "1.2.2"]
+    assert {job.id for job in second} == {job.id for job in first}
+    assert all(job.content_hash and job.submitted_by == "watch" for job in first)
+
+
+def test_late_slices_are_a_new_version_and_own_results_are_nothing(watched, run, archive_folder, tmp_path):
+    chest = PhantomSettings(seed=3, num_slices=48, slice_spacing_mm=5, rows=128, columns=128, pixel_spacing_mm=2.8)
+    write_phantom(tmp_path / "phantom", chest)
+    files = sorted((tmp_path / "phantom" / "dicom").rglob("*.dcm"))
+    uid = str(pydicom.dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
+    late = archive_folder / "chest" / files[-1].name
+    late.parent.mkdir()
+    for file in files[:-1]:
+        shutil.copy(file, late.parent)
+
+    async def scenario():
+        feed = ListedChanges([uid])
+        with open_archive(watched.archives["pacs"], "pacs") as archive:
+            async with open_desk(watched) as desk:
+                watcher = Watcher(desk, "pacs", archive, feed)
+                await look_to_the_end(watcher)
+                with worker(watched):
+
+                    async def all_ended():
+                        jobs = await jobs_of(desk)
+                        return all(job.state in ENDED for job in jobs) and jobs
+
+                    (first,) = await until(all_ended)
+                    feed.uids.append(uid)  # our results arrived: the CT is as it was
+                    await look_to_the_end(watcher)
+                    assert len(await jobs_of(desk)) == 1
+                    shutil.copy(files[-1], late)
+                    feed.uids.append(uid)
+                    await look_to_the_end(watcher)
+                    return first, await until(all_ended)
+
+    first, (newest, oldest) = run(scenario())
+    assert oldest == first
+    assert (first.state, first.version, first.replaces) == (JobState.done, 1, None)
+    assert (newest.state, newest.version, newest.replaces) == (JobState.done, 2, first.id)
+    assert newest.content_hash != first.content_hash
+    assert not list((watched.data_folder / "work").iterdir())
+
+
+def test_an_archive_that_is_away_is_asked_again_and_what_is_gone_is_passed_over(watched, run, archive_folder):
+    async def scenario():
+        feed = ListedChanges(["1.2.1", "1.2.9", "1.2.2"])
+        feed.is_away = True
+        shutil.rmtree(archive_folder / "one")
+        with open_archive(watched.archives["pacs"], "pacs") as archive:
+            async with open_desk(watched) as desk:
+                watcher = Watcher(desk, "pacs", archive, feed)
+                assert not await watcher.look()
+                assert await jobs_of(desk) == ()
+                feed.is_away = False
+                await look_to_the_end(watcher)
+                return await jobs_of(desk)
+
+    jobs = run(scenario())
+    assert [job.source.study_instance_uid for job in jobs] == ["1.2.2"]
