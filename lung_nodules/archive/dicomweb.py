@@ -209,8 +209,8 @@ class DicomwebArchive:
             f"{self._settings.url}{prefix}/studies/{key.study_instance_uid}/series/{key.series_instance_uid}"
             f"/instances/{key.sop_instance_uid}"
         )
+        accept = _STORED if self._gives_stored_syntax else _PLAIN  # another thread may find out meanwhile
         try:
-            accept = _STORED if self._gives_stored_syntax else _PLAIN
             # left to itself, Orthanc compresses each slice anew: 120 ms of its time for half a mebibyte
             headers = {"Accept": accept, "Accept-Encoding": "identity"}
             response = self._session.get(url, headers=headers, stream=True)
@@ -219,7 +219,7 @@ class DicomwebArchive:
                 raise ArchiveRefusal(
                     "archive-short-count", "The archive lists an instance and does not give it."
                 ) from None
-            if not self._gives_stored_syntax or refusal.code not in ("archive-not-supported", "bad-query"):
+            if accept == _PLAIN or refusal.code not in ("archive-not-supported", "bad-query"):
                 raise
             self._gives_stored_syntax = False
             return self._request_instance(key)

@@ -67,6 +67,7 @@ class _Body(io.RawIOBase):
         head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
         self._parts = [io.BytesIO(head), path.open("rb"), io.BytesIO(f"\r\n--{boundary}--\r\n".encode())]
         self._length = len(head) + path.stat().st_size + len(boundary) + 8
+        self._num_read = 0
 
     def __len__(self) -> int:
         return self._length
@@ -76,9 +77,14 @@ class _Body(io.RawIOBase):
         while self._parts:
             piece = self._parts[0].read(size)
             if piece:
+                self._num_read += len(piece)
                 return piece
             self._parts.pop(0).close()
         return b""
+
+    def tell(self) -> int:
+        """Bytes given so far; `requests` names the length of a body only where it can ask for this."""
+        return self._num_read
 
     def close(self) -> None:
         """Close the file."""

@@ -22,6 +22,7 @@ from lung_nodules.archive.study_folder import StudyFolder
 from lung_nodules.errors import InputRefusal
 from lung_nodules.progress import Advance, Progress, SilentProgress
 from lung_nodules.settings import Settings
+from lung_nodules.stages.dicom_file import quiet_pydicom
 from lung_nodules.stages.instances import Instance, Instances, PassedOver, read_instances
 from lung_nodules.stages.series import ConsideredSeries, PixelsNeeded, Selection, select_series
 
@@ -122,8 +123,9 @@ def _list_candidates(archive: Archive, study_instance_uid: str, folder: Path) ->
     for entry in _ct_series(archive, study_instance_uid):
         uids = archive.find_instances(study_instance_uid, entry.series_instance_uid)
         headers = archive.read_headers(study_instance_uid, entry.series_instance_uid)
-        place = folder / hash_uid(entry.series_instance_uid)
-        candidates.append(_Candidate(entry, uids, read_instances_of(headers, uids, place)))
+        with quiet_pydicom():
+            instances = read_instances_of(headers, uids, folder / hash_uid(entry.series_instance_uid))
+        candidates.append(_Candidate(entry, uids, instances))
     return [each for each in candidates if each.sop_instance_uids]
 
 

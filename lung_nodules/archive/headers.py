@@ -16,6 +16,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from lung_nodules.stages.instances import Instance
 from lung_nodules.stages.multiframe import is_multiframe_ct, split_frames
+from lung_nodules.stages.pixels import value_or_none
+from lung_nodules.stages.series_parts import CT_STORAGE_CLASSES, text, values
 
 # what the line's choice looks at, in `stages.series`, `stages.series_parts`, `stages.stack` and `stages.pixels`
 HEADER_KEYWORDS = (
@@ -92,7 +94,7 @@ def read_instances_of(
     Returns:
         One a slice; None where the headers do not tell enough to choose by.
     """
-    by_uid = {str(header.get("SOPInstanceUID") or ""): header for header in headers}
+    by_uid = {text(header, "SOPInstanceUID"): header for header in headers}
     if not set(sop_instance_uids) <= set(by_uid):
         return None
     instances: list[Instance] = []
@@ -118,16 +120,14 @@ def _split(header: pydicom.Dataset) -> list[pydicom.Dataset]:
 
 def _name_transfer_syntax(header: pydicom.Dataset) -> None:
     """Take the transfer syntax that the archive tells of, else one that can be read: the file will tell."""
-    syntax = str(header.get("AvailableTransferSyntaxUID") or "")
+    syntax = text(header, "AvailableTransferSyntaxUID")
     header.file_meta = FileMetaDataset()
-    header.file_meta.TransferSyntaxUID = UID(syntax) if UID(syntax).is_valid else ExplicitVRLittleEndian
+    header.file_meta.TransferSyntaxUID = UID(syntax) if UID(syntax).is_transfer_syntax else ExplicitVRLittleEndian
 
 
 def _is_telling(header: pydicom.Dataset) -> bool:
     """Whether a header holds what the choice rests on; of what is no CT, its class is enough."""
-    try:
-        if "LOCALIZER" in list(header.get("ImageType") or []) or "CT" not in UID(str(header.get("SOPClassUID"))).name:
-            return bool(header.get("SOPClassUID"))
-        return all(header.get(keyword) not in (None, "", []) for keyword in _NEEDED)
-    except (TypeError, ValueError, NotImplementedError):
-        return False
+    sop_class = text(header, "SOPClassUID")
+    if sop_class not in CT_STORAGE_CLASSES or "LOCALIZER" in values(header, "ImageType"):
+        return bool(sop_class)
+    return all(value_or_none(header, keyword) not in (None, "", []) for keyword in _NEEDED)

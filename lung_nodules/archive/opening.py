@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lung_nodules.archive.protocol import Archive, ChangeFeed
 from lung_nodules.archive.settings import ArchiveSettings, DicomwebSettings, DimseSettings
+from lung_nodules.errors import UsageRefusal
 
 
 def open_archive(settings: ArchiveSettings, name: str = "archive") -> Archive:
@@ -15,15 +16,14 @@ def open_archive(settings: ArchiveSettings, name: str = "archive") -> Archive:
 
     Raises:
         ArchiveRefusal: ``archive-settings`` where credentials or certificates cannot be read.
+        UsageRefusal: ``not-installed`` where pynetdicom is not.
     """
     if isinstance(settings, DicomwebSettings):
         from lung_nodules.archive.dicomweb import DicomwebArchive
 
         return DicomwebArchive(settings, name)
     if isinstance(settings, DimseSettings):
-        from lung_nodules.archive.dimse import DimseArchive
-
-        return DimseArchive(settings, name)
+        return _open_dimse(settings, name)
     from lung_nodules.archive.folder import FolderArchive
 
     return FolderArchive(settings, name)
@@ -36,3 +36,13 @@ def open_change_feed(settings: ArchiveSettings) -> ChangeFeed | None:
     from lung_nodules.archive.orthanc_changes import OrthancChanges
 
     return OrthancChanges(settings)
+
+
+def _open_dimse(settings: DimseSettings, name: str) -> Archive:
+    try:
+        from lung_nodules.archive.dimse import DimseArchive
+    except ModuleNotFoundError as error:
+        raise UsageRefusal(
+            "not-installed", "DIMSE needs pynetdicom, which is not installed.", "pip install 'lung-nodules[service]'"
+        ) from error
+    return DimseArchive(settings, name)

@@ -22,10 +22,10 @@ from lung_nodules.settings import Settings
 from lung_nodules.stages.instances import read_instances
 from lung_nodules.stages.series import select_series
 
-ALL = ("dicomweb", "c-get", "c-move", "folder")
+SERVERS = [pytest.param(kind, marks=pytest.mark.service) for kind in ("dicomweb", "c-get", "c-move")]
 
 
-@pytest.fixture(params=ALL)
+@pytest.fixture(params=[*SERVERS, "folder"])
 def settings(request: pytest.FixtureRequest, study: SmallStudy) -> ArchiveSettings:
     """How to reach an archive that holds the study."""
     if request.param == "folder":
