@@ -12,7 +12,7 @@ from torch import nn
 
 from lung_nodules.cohorts.crops import NoduleCrop
 from lung_nodules.cohorts.split import name_of_split
-from lung_nodules.networks.record import ModelRecord, Score, write_model
+from lung_nodules.networks.record import Model, ModelRecord, Score, write_model
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.loop import Run, TrainingSettings
 from lung_nodules.training.pseudo import PSEUDO
@@ -32,6 +32,8 @@ def publish(
     backgrounds: Sequence[Background],
     scores: Sequence[Score],
     fields: Mapping[str, Any],
+    *,
+    started_from: Model | None = None,
 ) -> ModelRecord:
     """Write the averaged network and its record.
 
@@ -44,6 +46,7 @@ def publish(
         backgrounds: What else it was trained on.
         scores: Figures on patients that did not train.
         fields: The other fields of `ModelRecord`; the preprocessing only where it is not the training's.
+        started_from: The model whose weights the network began with, so that the record tells all of its training.
 
     Raises:
         RankFinished: This is not the first rank, which alone publishes.
@@ -75,12 +78,18 @@ def publish(
         "training": {
             "steps": run.step,
             "wall_time": str(timedelta(seconds=round(run.seconds))),
+            **({"started_from": _in_words(started_from.record)} if started_from else {}),
             "settings": settings.model_dump(mode="json"),
         },
         "scores": [score.model_dump() for score in scores],
         **fields,
     }
     return write_model(folder, network, record)
+
+
+def _in_words(record: ModelRecord) -> str:
+    steps, minutes = record.training.get("steps", "unknown"), record.training.get("wall_time", "unknown")
+    return f"{record.name}, weights {record.weights_sha256[:12]}, after {steps} steps in {minutes}"
 
 
 def git_commit() -> str:

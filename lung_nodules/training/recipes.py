@@ -86,6 +86,7 @@ def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progr
     crops, validation, test = read_cohort(workshop)
     crops += find_pseudo_crops(workshop, (*crops, *validation, *test), settings.pseudo, progress)
     backgrounds = read_scans(workshop, settings.cube.spacing_mm)
+    initial = load_model(workshop.initial) if workshop.initial else None
     run = train_outliner(
         crops,
         validation,
@@ -93,7 +94,7 @@ def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progr
         settings,
         workshop.run,
         progress,
-        initial=load_network(load_model(workshop.initial)) if workshop.initial else None,
+        initial=load_network(initial) if initial else None,
         resume=workshop.resume,
     )
     network, judged = run.average.module, well_read(test)
@@ -125,6 +126,7 @@ def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progr
             },
             "default_operating_point": "default",
         },
+        started_from=initial,
     )
 
 
@@ -133,6 +135,7 @@ def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: P
     crops, validation, test = read_cohort(workshop)
     backgrounds = read_scans(workshop, settings.cube.spacing_mm)
     backgrounds = (*backgrounds, *phantom_backgrounds(settings.phantoms, settings.cube.spacing_mm))
+    initial = load_model(workshop.initial or workshop.models / "segmentation")
     run = train_finder(
         crops,
         validation,
@@ -140,7 +143,7 @@ def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: P
         settings,
         workshop.run,
         progress,
-        initial=load_network(load_model(workshop.initial or workshop.models / "segmentation")),
+        initial=load_network(initial),
         resume=workshop.resume,
     )
     network, judged = run.average.module, well_read(test)
@@ -177,6 +180,7 @@ def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: P
             },
             "default_operating_point": "default",
         },
+        started_from=initial,
     )
 
 
