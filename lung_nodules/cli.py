@@ -14,6 +14,7 @@ import typer
 
 from lung_nodules import __version__
 from lung_nodules.commands.archive import fetch, push
+from lung_nodules.commands.batch import batch
 from lung_nodules.commands.cohort import cohort
 from lung_nodules.commands.compare import compare
 from lung_nodules.commands.evaluate import evaluate
@@ -182,6 +183,7 @@ app.add_typer(cohort, name="cohort")
 app.command()(evaluate)
 app.command()(fetch)
 app.command()(push)
+app.command()(batch)
 
 
 def _require(path: Path, code: str, what: str) -> None:

@@ -179,7 +179,7 @@ def _prepare(order: Order, watch: Stopwatch) -> Task:
     if not order.input_folder.exists():
         raise UsageRefusal("input-not-found", f"There is no such input folder: {order.input_folder}.")
     publication.check_output_folder(order.output_folder)
-    settings = _read_settings(order.config_file)
+    settings = read_line_settings(order.config_file)
     with watch.stage("networks"):
         from lung_nodules.networks.opened import open_networks
         from lung_nodules.networks.record import load_models
@@ -188,7 +188,12 @@ def _prepare(order: Order, watch: Stopwatch) -> Task:
     return Task(order.input_folder.absolute(), order.output_folder.absolute(), networks, settings, watch)
 
 
-def _read_settings(config_file: Path | None) -> Settings:
+def read_line_settings(config_file: Path | None) -> Settings:
+    """The settings of the line: of a file, else of the app.yaml beside the package, else the defaults.
+
+    Raises:
+        UsageRefusal: ``bad-settings``.
+    """
     from lung_nodules.settings import Settings, read_settings
 
     if config_file is not None:
