@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 LIFELINE_VARIABLE = "LUNG_NODULES_LIFELINE"  # number of the pipe's descriptor
 _QUICK_S = 5.0  # a child that lived shorter is started again later and later
 _LONGEST_PAUSE_S = 30.0
+_LAST_S = 5.0
 
 
 @dataclass
@@ -196,6 +197,10 @@ def end_with_supervisor() -> None:
         with suppress(OSError):
             os.read(int(descriptor), 1)  # nothing is ever written: it returns when the writing end is closed
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(
+            _LAST_S
+        )  # the database may be gone with the supervisor: then there is nobody to give a study back to
+        os._exit(1)
 
     threading.Thread(target=wait, name="lifeline", daemon=True).start()
 
