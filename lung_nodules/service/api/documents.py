@@ -62,8 +62,9 @@ def accepted() -> Responses:
 
 
 def binary(media_type: str, description: str) -> Responses:
-    """An answer of bytes."""
-    return {200: {"description": description, "content": {media_type: {"schema": _BYTES}}}}
+    """An answer that is a file."""
+    schema = {"type": "object"} if media_type == "application/json" else _BYTES
+    return {200: {"description": description, "content": {media_type: {"schema": schema}}}}
 
 
 _BYTES = {"type": "string", "format": "binary"}

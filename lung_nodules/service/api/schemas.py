@@ -68,6 +68,12 @@ class PriorityOrder(_In):
     priority: PriorityValue = Field(examples=[20])
 
 
+class UploadAsked(_In):
+    """How soon what is sent is to be read."""
+
+    priority: PriorityValue = Priority.routine
+
+
 class JobsAsked(_In):
     """Which jobs to list."""
 

@@ -41,13 +41,12 @@ class Identifier:
         return user
 
     async def _user_of(self, request: Request, tokens: Tokens) -> User:
-        address = request.client.host if request.client else "-"
-        self._rates.check_failures(address)
+        token = _bearer_token(request)
         try:
-            return await anyio.to_thread.run_sync(tokens.read, _bearer_token(request))
+            return await anyio.to_thread.run_sync(tokens.read, token)
         except AccessRefusal as refusal:
             if refusal.status == 401:
-                self._rates.count_failure(address)
+                self._rates.count_failure(request.client.host if request.client else "-")
             raise
 
 

@@ -18,7 +18,7 @@ from lung_nodules.service.security.access import AccessRefusal
 from lung_nodules.service.settings import RateLimitSettings
 
 OFTEN_FACTOR = 20  # a study of 600 slices is scrolled through in some seconds
-MAX_FAILURES_PER_MINUTE = 30
+FAILURES_SHARE = 20  # bad tokens are taken from an address a twentieth as often as calls are from a user
 
 
 class Rates:
@@ -26,7 +26,9 @@ class Rates:
 
     def __init__(self, settings: RateLimitSettings) -> None:
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._failures: tuple[RateLimitItem, ...] = (RateLimitItemPerMinute(MAX_FAILURES_PER_MINUTE),)
+        self._failures: tuple[RateLimitItem, ...] = (
+            RateLimitItemPerMinute(max(1, settings.per_minute // FAILURES_SHARE)),
+        )
         self._calls = {
             often: (
                 RateLimitItemPerMinute(settings.per_minute * factor),
@@ -45,20 +47,15 @@ class Rates:
             if not self._limiter.hit(item, "call", str(often), user):
                 raise self._refusal(item, "call", str(often), user)
 
-    def check_failures(self, address: str) -> None:
-        """Refuse an address from which too many bad tokens came, before its next one is looked at.
+    def count_failure(self, address: str) -> None:
+        """Count a bad token of an address; good ones from there, behind the same proxy, are taken all the same.
 
         Raises:
             AccessRefusal: 429 ``too-many-requests``.
         """
         for item in self._failures:
-            if not self._limiter.test(item, "failure", address):
+            if not self._limiter.hit(item, "failure", address):
                 raise self._refusal(item, "failure", address)
-
-    def count_failure(self, address: str) -> None:
-        """Count a bad token."""
-        for item in self._failures:
-            self._limiter.hit(item, "failure", address)
 
     def _refusal(self, item: RateLimitItem, *names: str) -> AccessRefusal:
         reset = self._limiter.get_window_stats(item, *names).reset_time

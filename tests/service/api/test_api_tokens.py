@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from keys import AUDIENCE, ISSUER, Provider, provider
+from identity_provider import AUDIENCE, ISSUER, Provider, provider
 
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.service.security.access import AccessRefusal, Role

@@ -13,7 +13,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from api_server import RunningApi
-from hostile import KINDS, MARK, dicom_like, form_of, good_zip, hostile, zip_of
+from hostile_uploads import KINDS, MARK, dicom_like, form_of, good_zip, hostile, zip_of
 
 pytestmark = pytest.mark.service
 

@@ -63,7 +63,7 @@ async def find_studies(
 def _search(settings: ServiceSettings, name: str, query: StudyQuery) -> list[StudyFound]:
     from lung_nodules.archive.opening import open_archive
 
-    with open_archive(name, settings.archives[name]) as archive:
+    with open_archive(settings.archives[name], name) as archive:
         return [_found(entry) for entry in archive.find_studies(query)]
 
 

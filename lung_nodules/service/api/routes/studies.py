@@ -12,17 +12,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lung_nodules.service.api.documents import STUDY_BODY, UPLOAD_BODY, accepted, body, problems
-from lung_nodules.service.api.schemas import PriorityValue, StudyOrder
+from lung_nodules.service.api.schemas import StudyOrder, UploadAsked
 from lung_nodules.service.api.state import ServiceState, get_state
 from lung_nodules.service.api.submitting import point_to, submit_study, submit_upload
-from lung_nodules.service.jobs.model import Job, Priority
+from lung_nodules.service.jobs.model import Job
 from lung_nodules.service.security.access import MAX_JSON_BYTES, GuardedRoute, Role, User, require
 
 router = APIRouter(route_class=GuardedRoute, tags=["submitting"])
 
 Operator = Annotated[User, Depends(require(Role.operator))]
 State = Annotated[ServiceState, Depends(get_state)]
-AskedPriority = Annotated[PriorityValue, Query()]
+AskedOfUpload = Annotated[UploadAsked, Query()]
 
 
 @router.post("/v1/studies", status_code=202, responses={**problems(), **accepted()})
@@ -40,13 +40,13 @@ async def create_job_of_study(
     openapi_extra=body(UPLOAD_BODY),
 )
 async def create_job_of_upload(
-    user: Operator, state: State, request: Request, response: Response, priority: AskedPriority = Priority.routine
+    user: Operator, state: State, request: Request, response: Response, asked: AskedOfUpload
 ) -> Job:
     """Read a study that is sent: a ZIP, or a form with DICOM files (or one ZIP).
 
     Names of files are not kept. Nothing of an upload that is refused stays.
     """
-    return point_to(await submit_upload(request, priority, state, user), request, response)
+    return point_to(await submit_upload(request, asked.priority, state, user), request, response)
 
 
 @router.post(
@@ -56,7 +56,7 @@ async def create_job_of_upload(
     openapi_extra=body(STUDY_BODY, UPLOAD_BODY),
 )
 async def generate_report(
-    user: Operator, state: State, request: Request, response: Response, priority: AskedPriority = Priority.routine
+    user: Operator, state: State, request: Request, response: Response, asked: AskedOfUpload
 ) -> Job:
     """Alias of `POST /v1/studies` for JSON, and of `POST /v1/uploads` for everything else.
 
@@ -66,7 +66,7 @@ async def generate_report(
     if media_type == "application/json":
         job = await submit_study(await _order_of(request), state, user)
     else:
-        job = await submit_upload(request, priority, state, user)
+        job = await submit_upload(request, asked.priority, state, user)
     return point_to(job, request, response)
 
 

@@ -1,0 +1,58 @@
+"""Puts a job that is done, with results and a preview, where a worker would put it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from api_server import RunningApi
+from psycopg.types.json import Jsonb
+
+STUDY = "1.2.826.0.1.3680043.8.498.77"
+PIXELS = np.arange(12, dtype="<i2").reshape(3, 4) - 1000
+LABELS = np.eye(3, 4, dtype="<u2")
+
+
+def add_job(
+    api: RunningApi, state: str = "done", submitted_by: str = "olga", study: str = STUDY, **columns: object
+) -> str:
+    """Insert a job as it stands after its worker, and give its id."""
+    job_id = str(uuid4())
+    source = Jsonb({"kind": "archive", "archive": "pacs", "study_instance_uid": study})
+    values = {
+        "id": job_id,
+        "source": source,
+        "study_key": f"study:{study}:{job_id}",
+        "label": job_id[:8],
+        "state": state,
+        "submitted_by": submitted_by,
+        **columns,
+    }
+    names = ", ".join(values)
+    marks = ", ".join(["%s"] * len(values))
+    api.query(f"INSERT INTO jobs ({names}) VALUES ({marks})", *values.values())
+    return job_id
+
+
+def add_result(api: RunningApi, **columns: object) -> str:
+    """Insert a job that is done, with its files."""
+    job_id = add_job(api, **columns)
+    write_files(api.settings.data_folder / "results" / job_id)
+    return job_id
+
+
+def write_files(folder: Path) -> None:
+    (folder / "preview" / "slices").mkdir(parents=True)
+    (folder / "preview" / "labels").mkdir()
+    (folder / "report.json").write_text(json.dumps({"report_version": "1.3", "findings": []}))
+    (folder / "segmentation.dcm").write_bytes(bytes(128) + b"DICM" + bytes(64))
+    (folder / "overview.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folder / "origin.json").write_text("{}")
+    meta = {"num_slices": 2, "rows": 3, "columns": 4, "spacing_mm": [1, 0.7, 0.7], "label_slices": [1]}
+    (folder / "preview" / "meta.json").write_text(json.dumps(meta))
+    for index in range(2):
+        (folder / "preview" / "slices" / f"{index:04d}.hu.gz").write_bytes(gzip.compress((PIXELS + index).tobytes(), 1))
+    (folder / "preview" / "labels" / "0001.labels.gz").write_bytes(gzip.compress(LABELS.tobytes(), 1))

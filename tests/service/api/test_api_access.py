@@ -1,0 +1,268 @@
+"""What each role may do, read from the router, by tokens of a real issuer; and how often one may ask."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+
+import httpx2
+import psycopg
+import pytest
+from api_server import RunningApi
+from fastapi import FastAPI
+from identity_provider import AUDIENCE, ISSUER, Provider, provider
+from results_maker import add_job, add_result
+
+from lung_nodules.service.api.app import create_app
+from lung_nodules.service.api.documents import declared_routes
+from lung_nodules.service.security.access import GuardedRoute, Role, rule_of
+from lung_nodules.service.settings import ServiceSettings
+
+OPEN_TO_ALL = {"show_alive", "show_ready", "show_metrics", "say_not_built"}
+NEEDED = {
+    "create_job_of_study": Role.operator,
+    "create_job_of_upload": Role.operator,
+    "generate_report": Role.operator,
+    "list_jobs": Role.viewer,
+    "show_job": Role.viewer,
+    "delete_job": Role.admin,
+    "cancel_job": Role.operator,
+    "retry_job": Role.operator,
+    "set_priority": Role.operator,
+    "follow_job": Role.viewer,
+    "follow_jobs": Role.viewer,
+    "show_report": Role.viewer,
+    "list_files": Role.viewer,
+    "download_file": Role.viewer,
+    "show_volume": Role.viewer,
+    "download_slice": Role.viewer,
+    "download_labels": Role.viewer,
+    "list_reviews": Role.viewer,
+    "review_finding": Role.operator,
+    "show_corrected_report": Role.viewer,
+    "download_corrected_report": Role.viewer,
+    "download_corrected_segmentation": Role.viewer,
+    "show_labels": Role.viewer,
+    "download_labels_as_cohort": Role.viewer,
+    "list_archives": Role.viewer,
+    "find_studies": Role.viewer,
+    "show_me": Role.viewer,
+    "show_page_settings": Role.viewer,
+    "read_audit": Role.admin,
+}
+APP = create_app(ServiceSettings())
+ROUTES = {route.name: route for route in declared_routes(APP)}
+GUARDED = sorted(ROUTES.keys() - OPEN_TO_ALL)
+
+
+def test_every_route_has_the_rule_that_is_written_here() -> None:
+    rules = {name: rule_of(route.dependant) for name, route in ROUTES.items() if name not in OPEN_TO_ALL}
+    assert {name: rule.role if rule else None for name, rule in rules.items()} == NEEDED
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_every_rule_is_held_before_the_body_is_read(name: str) -> None:
+    assert isinstance(ROUTES[name].original_route, GuardedRoute)  # type: ignore[attr-defined]
+
+
+def test_a_route_without_a_rule_would_be_seen() -> None:
+    app = FastAPI()
+    app.add_api_route("/open", lambda: None, name="forgotten")
+    (route,) = [each for each in declared_routes(app) if each.name == "forgotten"]
+    assert rule_of(route.dependant) is None
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Provider]:
+    with provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def guarded(serve: Callable[..., RunningApi], make_settings: Callable[..., object], issuer: Provider) -> RunningApi:
+    """A server that takes the issuer's tokens."""
+    auth = {"mode": "oidc", "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": issuer.url}
+    return serve(make_settings(auth=auth, host="0.0.0.0"))
+
+
+def bearer(issuer: Provider, role: str, name: str = "") -> dict[str, str]:
+    return {"Authorization": f"Bearer {issuer.sign(roles=[role], sub=name or f'{role}-user')}"}
+
+
+def call(api: RunningApi, name: str, headers: dict[str, str]) -> httpx2.Response:
+    """Call a route about a job that is done, with a body that is refused at the latest when it is read."""
+    route = ROUTES[name]
+    job_id = add_result(api)
+    path = (route.path or "").replace("{job_id}", job_id)
+    path = re.sub(r"\{\w+\}", "0", path)
+    (method,) = route.methods or {"GET"}
+    if name.startswith("follow"):  # it would not end: a job that is not there is known after the role is
+        path = path.replace(job_id, "6c1c2f8e-0000-4000-8000-000000000001") if name == "follow_job" else path
+        with api.client.stream(method, path, headers=headers) as response:
+            return response
+    return api.client.request(method, path, headers=headers, content=b"{}" if method in ("POST", "PUT") else None)
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("name", GUARDED)
+@pytest.mark.parametrize("role", list(Role))
+def test_a_role_may_do_what_its_rule_says_and_no_more(
+    guarded: RunningApi, issuer: Provider, name: str, role: Role
+) -> None:
+    response = call(guarded, name, bearer(issuer, role))
+    if role.covers(NEEDED[name]):
+        assert response.status_code not in (401, 403, 500)
+    else:
+        assert response.status_code == 403
+        assert response.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("name", GUARDED)
+def test_a_stranger_may_do_nothing(guarded: RunningApi, name: str) -> None:
+    response = call(guarded, name, {})
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+@pytest.mark.service
+def test_an_operator_puts_forward_what_is_his_and_an_admin_all(guarded: RunningApi, issuer: Provider) -> None:
+    def ask(role: str, name: str, owner: str) -> httpx2.Response:
+        job_id = add_job(guarded, "cancelled", submitted_by=owner)
+        headers = bearer(issuer, role, name)
+        return guarded.client.put(f"/v1/jobs/{job_id}/priority", json={"priority": 20}, headers=headers)
+
+    assert ask("operator", "olga", "olga").json()["code"] == "job-not-queued"
+    assert ask("operator", "olga", "oleg").json()["code"] == "not-yours"
+    assert ask("admin", "ada", "oleg").json()["code"] == "job-not-queued"
+
+
+@pytest.mark.service
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("Authorization", "")],
+        [("Authorization", "Bearer")],
+        [("Authorization", "Basic YTpi")],
+        [("Cookie", "token=x")],
+    ],
+)
+def test_a_token_comes_in_its_header_alone(
+    guarded: RunningApi, issuer: Provider, headers: list[tuple[str, str]]
+) -> None:
+    response = guarded.client.get("/v1/me", params={"access_token": issuer.sign()}, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (401, "no-token")
+
+
+@pytest.mark.service
+def test_two_tokens_are_none(guarded: RunningApi, issuer: Provider) -> None:
+    headers = [("Authorization", f"Bearer {issuer.sign()}"), ("Authorization", f"Bearer {issuer.sign()}")]
+    assert guarded.client.get("/v1/me", headers=headers).json()["code"] == "no-token"
+
+
+@pytest.mark.service
+def test_a_token_never_reaches_a_log_or_the_database(
+    guarded: RunningApi, issuer: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    good, bad = issuer.sign(), issuer.sign("hidden")
+    for token in (good, bad):
+        guarded.client.get("/v1/me", headers={"Authorization": f"Bearer {token}"})
+    rows = str(guarded.query("SELECT * FROM audit_entries"))
+    for token in (good, bad):
+        assert token not in caplog.text
+        assert token.rpartition(".")[2] not in caplog.text + rows
+
+
+@pytest.mark.service
+def test_calls_beyond_the_rate_are_told_when_to_come_again(
+    serve: Callable[..., RunningApi], make_settings: Callable[..., object]
+) -> None:
+    api = serve(make_settings(rate_limit={"per_minute": 20, "burst": 20}))
+    answers = [api.client.get("/v1/archives") for _ in range(30)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) >= 5
+    assert {answer.json()["code"] for answer in refused} == {"too-many-requests"}
+    assert all(1 <= int(answer.headers["Retry-After"]) <= 60 for answer in refused)
+    assert api.client.get("/v1/jobs").status_code == 200, "what a page calls often has a rate of its own"
+    assert all(api.client.get("/health/live").status_code == 200 for _ in range(50))
+
+
+@pytest.mark.service
+def test_bad_tokens_make_an_address_wait(
+    serve: Callable[..., RunningApi], make_settings: Callable[..., object], issuer: Provider
+) -> None:
+    auth = {"mode": "oidc", "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": issuer.url}
+    api = serve(make_settings(auth=auth))
+    bad = {"Authorization": f"Bearer {issuer.sign('hidden')}"}
+    statuses = [api.client.get("/v1/me", headers=bad).status_code for _ in range(40)]
+    assert statuses[0] == 401
+    assert statuses[-1] == 429
+    assert api.client.get("/v1/me", headers=bearer(issuer, "viewer")).status_code == 200, "behind the same proxy"
+
+
+@pytest.mark.service
+def test_the_audit_log_says_who_saw_what_and_who_was_refused(guarded: RunningApi, issuer: Provider) -> None:
+    job_id = add_result(guarded)
+    viewer, admin = bearer(issuer, "viewer", "vera"), bearer(issuer, "admin", "ada")
+    guarded.client.get(f"/v1/jobs/{job_id}/report", headers=viewer)
+    guarded.client.get(f"/v1/jobs/{job_id}/files/segmentation.dcm", headers=viewer)
+    guarded.client.get(f"/v1/jobs/{job_id}/files/DOE-JANE", headers=viewer)
+    guarded.client.delete(f"/v1/jobs/{job_id}", headers=viewer)
+    guarded.client.get(f"/v1/jobs/{job_id}/report")
+    page = guarded.client.get("/v1/audit", params={"job_id": job_id}, headers=admin).json()
+    seen = [
+        (entry["actor"], entry["action"], entry["status"], entry["outcome"], entry["object"])
+        for entry in page["entries"]
+    ]
+    assert seen == [
+        ("-", "show_report", 401, "refused", ""),
+        ("vera", "delete_job", 403, "refused", ""),
+        ("vera", "download_file", 404, "refused", ""),
+        ("vera", "download_file", 200, "done", "segmentation.dcm"),
+        ("vera", "show_report", 200, "done", ""),
+    ]
+    lines = [path.read_text() for path in (guarded.settings.data_folder / "audit").iterdir()]
+    assert sum(text.count(job_id) for text in lines) == 5
+    only_vera = guarded.client.get("/v1/audit", params={"actor": "vera", "limit": 1}, headers=admin).json()
+    assert len(only_vera["entries"]) == 1
+    next_page = guarded.client.get(
+        "/v1/audit", params={"actor": "vera", "limit": 1, "cursor": only_vera["next_cursor"]}, headers=admin
+    ).json()
+    assert next_page["entries"][0]["id"] < only_vera["entries"][0]["id"]
+
+
+@pytest.mark.service
+def test_slices_are_audited_once_a_minute(guarded: RunningApi, issuer: Provider) -> None:
+    job_id = add_result(guarded)
+    headers = bearer(issuer, "viewer")
+    for _ in range(5):
+        assert guarded.client.get(f"/v1/jobs/{job_id}/slices/0", headers=headers).status_code == 200
+    assert guarded.query("SELECT count(*) FROM audit_entries WHERE job_id = %s", job_id) == [(1,)]
+
+
+@pytest.mark.service
+@pytest.mark.parametrize(
+    "change", ["UPDATE audit_entries SET actor = 'x'", "DELETE FROM audit_entries", "TRUNCATE audit_entries"]
+)
+def test_entries_stay_as_they_are(guarded: RunningApi, change: str) -> None:
+    with pytest.raises(psycopg.errors.RaiseException, match="only ever added"):
+        guarded.query(change)
+
+
+@pytest.mark.service
+def test_nothing_is_shown_without_an_entry(
+    serve: Callable[..., RunningApi], make_settings: Callable[..., object]
+) -> None:
+    api = serve(make_settings())
+    job_id = add_result(api)
+    api.query("ALTER TABLE audit_entries RENAME TO away")
+    response = api.client.get(f"/v1/jobs/{job_id}/report")
+    assert (response.status_code, response.json()["code"]) == (503, "audit-unavailable")
+    assert "findings" not in response.text
+    api.query("ALTER TABLE away RENAME TO audit_entries")
+    time.sleep(0.1)
+    assert api.client.get(f"/v1/jobs/{job_id}/report").status_code == 200

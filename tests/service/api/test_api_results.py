@@ -1,0 +1,98 @@
+"""Results, slices and files of a job, and what is not given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from api_server import RunningApi
+from results_maker import LABELS, PIXELS, add_job, add_result
+
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture(scope="module")
+def job(api: RunningApi) -> str:
+    return f"/v1/jobs/{add_result(api)}"
+
+
+def test_the_report_comes_as_it_was_written(api: RunningApi, job: str) -> None:
+    response = api.client.get(f"{job}/report")
+    assert response.json() == {"report_version": "1.3", "findings": []}
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_files_are_listed_with_kind_and_size(api: RunningApi, job: str) -> None:
+    assert api.client.get(f"{job}/files").json() == [
+        {"name": "overview.png", "media_type": "image/png", "bytes": 8},
+        {"name": "report.json", "media_type": "application/json", "bytes": 41},
+        {"name": "segmentation.dcm", "media_type": "application/dicom", "bytes": 196},
+    ]
+
+
+def test_a_file_is_downloaded_under_its_name_and_in_parts(api: RunningApi, job: str) -> None:
+    response = api.client.get(f"{job}/files/segmentation.dcm")
+    assert (len(response.content), response.headers["Content-Type"]) == (196, "application/dicom")
+    assert response.headers["Content-Disposition"] == 'attachment; filename="segmentation.dcm"'
+    part = api.client.get(f"{job}/files/segmentation.dcm", headers={"Range": "bytes=128-131"})
+    assert (part.status_code, part.content) == (206, b"DICM")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["origin.json", "preview", "none.dcm", "%2e%2e", "%2e", "%2e%2e%2freport.json", "a/b", "..%5cx", "%00"],
+)
+def test_no_other_name_is_a_file(api: RunningApi, job: str, name: str) -> None:
+    response = api.client.get(f"{job}/files/{name}")
+    assert response.status_code in (404, 422)
+    assert response.headers["Content-Type"] == "application/problem+json"
+
+
+def test_slices_and_labels_come_as_numbers(api: RunningApi, job: str) -> None:
+    assert api.client.get(f"{job}/slices").json()["label_slices"] == [1]
+    response = api.client.get(f"{job}/slices/1")
+    assert response.headers["Content-Encoding"] == "gzip"
+    np.testing.assert_array_equal(np.frombuffer(response.content, "<i2").reshape(3, 4), PIXELS + 1)
+    labels = api.client.get(f"{job}/labels/1").content
+    np.testing.assert_array_equal(np.frombuffer(labels, "<u2").reshape(3, 4), LABELS)
+
+
+@pytest.mark.parametrize("path", ["slices/2", "labels/0"])
+def test_a_slice_or_labels_that_are_not_there_are_a_problem(api: RunningApi, job: str, path: str) -> None:
+    response = api.client.get(f"{job}/{path}")
+    assert (response.status_code, response.json()["code"]) == (404, "no-such-file")
+
+
+@pytest.mark.parametrize("path", ["slices/-1", "slices/x", "labels/100000"])
+def test_a_slice_has_a_number(api: RunningApi, job: str, path: str) -> None:
+    assert api.client.get(f"{job}/{path}").json()["code"] == "invalid-request"
+
+
+@pytest.mark.parametrize(
+    ("state", "columns", "words"),
+    [
+        ("queued", {}, "no results yet"),
+        ("refused", {}, "ended without"),
+        ("done", {}, "ended without"),
+        ("done", {"pruned": True}, "make room"),
+    ],
+)
+@pytest.mark.parametrize("path", ["report", "files", "files/report.json", "slices", "slices/0", "labels/0"])
+def test_a_job_without_results_says_why(
+    api: RunningApi, state: str, columns: dict[str, object], words: str, path: str
+) -> None:
+    response = api.client.get(f"/v1/jobs/{add_job(api, state, **columns)}/{path}")
+    assert (response.status_code, response.json()["code"]) == (404, "no-results")
+    assert words in response.json()["detail"]
+
+
+def test_a_duplicate_shows_the_results_of_its_original(api: RunningApi, job: str) -> None:
+    duplicate = add_job(api, duplicate_of=job.rpartition("/")[2])
+    assert api.client.get(f"/v1/jobs/{duplicate}/report").status_code == 200
+
+
+def test_a_deleted_job_is_gone_with_its_files(api: RunningApi) -> None:
+    job_id = add_result(api)
+    assert api.client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    assert api.client.get(f"/v1/jobs/{job_id}").json()["code"] == "job-not-found"
+    assert not (api.settings.data_folder / "results" / job_id).exists()
