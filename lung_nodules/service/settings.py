@@ -134,6 +134,19 @@ class WebhookSettings(Section):
     timeout_s: float = Field(10.0, gt=0, le=300)
 
 
+class ReviewsSettings(Section):
+    """What becomes of a reader's word."""
+
+    verified: bool = Field(False, description="A corrected SR counts as verified by the reader who spoke last.")
+    organization: str | None = Field(None, max_length=64, description="That the readers belong to.")
+
+    @model_validator(mode="after")
+    def _verification_names_an_organization(self) -> ReviewsSettings:
+        if self.verified and not self.organization:
+            raise ValueError("verified needs organization")
+        return self
+
+
 class ServiceSettings(BaseSettings):
     """Settings of API, workers, watcher and supervisor alike."""
 
@@ -167,6 +180,7 @@ class ServiceSettings(BaseSettings):
     cors_origins: tuple[str, ...] = Field((), description="Other pages that may call the API.")
     rate_limit: RateLimitSettings = RateLimitSettings()
     webhook: WebhookSettings = WebhookSettings()
+    reviews: ReviewsSettings = ReviewsSettings()
     viewer_url: str | None = Field(
         None, description="Link to a viewer; {study_instance_uid} stands for the study.", pattern=r"^(https?://|/)"
     )

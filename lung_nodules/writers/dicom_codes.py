@@ -58,6 +58,13 @@ SUSPICIONS: dict[Suspicion, Code] = {
     "indeterminate": Code("INDETERMINATE", OWN_SCHEME, "Indeterminate"),
     "unlikely": Code("UNLIKELY", OWN_SCHEME, "Unlikely"),
 }
+SUSPICION_RATING = Code("SUSPICION_RATING", OWN_SCHEME, "A reader's suspicion of malignancy (1 to 5)")
+VERDICT = Code("VERDICT", OWN_SCHEME, "A reader's verdict on a finding")
+VERDICTS = {
+    "accepted": Code("ACCEPTED", OWN_SCHEME, "Accepted"),
+    "rejected": Code("REJECTED", OWN_SCHEME, "Rejected"),
+    "corrected": Code("CORRECTED", OWN_SCHEME, "Corrected"),
+}
 DENSITY = Code("DENSITY", OWN_SCHEME, "Density by share of solid tissue")
 DENSITIES = {
     Density.SOLID: Code("RID50151", "RADLEX", "solid pulmonary nodule"),
@@ -164,6 +171,16 @@ def grade_characteristic(name: str, rating: float) -> tuple[Code, Code] | None:
         return None
     place = min(max(round(rating), 1), len(grades))
     return _CHARACTERISTICS[name], grades[place - 1]
+
+
+def code_rating(name: str, rating: int) -> tuple[Code, Code]:
+    """Code one reader's own rating of a characteristic, which is always one of the grades.
+
+    Args:
+        name: LIDC's name of the characteristic, in snake case.
+        rating: On LIDC's scale, which begins with 1.
+    """
+    return _CHARACTERISTICS[name], _GRADES[name][rating - 1]
 
 
 def coding_schemes() -> list[CodingSchemeIdentificationItem]:

@@ -41,6 +41,7 @@ from lung_nodules.writers.dicom_source import (
 from lung_nodules.writers.palette import finding_color
 
 SERIES_DESCRIPTION = "Lung nodules by AI - research only, not for clinical use"  # LO: at most 64 characters
+REVISED_SERIES_DESCRIPTION = "Lung nodules, reviewed - research only, not for clinical use"
 CONTENT_LABEL = "LUNG_NODULES"
 CONTENT_CREATOR = "LungNodules^Automatic"
 
@@ -77,6 +78,7 @@ def build_segmentation(
     volume: Volume,
     outlines: Outlines,
     settings: DicomSegSettings,
+    series_description: str = SERIES_DESCRIPTION,
 ) -> Segmentation:
     """Build the object in memory; see `write_dicom_seg`."""
     kept, segments = _number_segments(outlines.label_map, report.findings, settings.keep_empty_frames)
@@ -97,7 +99,7 @@ def build_segmentation(
         content_label=CONTENT_LABEL,
         content_description=f"Outlines of {len(report.findings)} findings - research only, not for clinical use",
         content_creator_name=CONTENT_CREATOR,
-        series_description=SERIES_DESCRIPTION,
+        series_description=series_description,
         contributing_equipment=describe_scanner(volume.headers[0]),
         **content_date(volume.headers[0]),
     )

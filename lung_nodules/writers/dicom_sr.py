@@ -8,6 +8,7 @@ that do not know the former. The content tree is built in `lung_nodules.writers.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pydicom
 from highdicom.sr import Comprehensive3DSR, ComprehensiveSR
@@ -26,8 +27,10 @@ from lung_nodules.writers.dicom_source import (
     remove_chance,
 )
 from lung_nodules.writers.dicom_sr_content import build_content
+from lung_nodules.writers.dicom_sr_readings import Revision, fit_character_set, person_name
 
 SERIES_DESCRIPTION = "Lung nodule report by AI - research only, not for clinical use"  # LO: at most 64 characters
+REVISED_SERIES_DESCRIPTION = "Nodule report, reviewed - research only, not for clinical use"
 
 _CLASSES = {Comprehensive3DSRStorage: Comprehensive3DSR, ComprehensiveSRStorage: ComprehensiveSR}
 
@@ -58,11 +61,16 @@ def write_dicom_sr(
 
 
 def build_structured_report(
-    report: Report, names: StructuredReport, volume: Volume, settings: DicomSrSettings
+    report: Report,
+    names: StructuredReport,
+    volume: Volume,
+    settings: DicomSrSettings,
+    revision: Revision | None = None,
 ) -> Comprehensive3DSR | ComprehensiveSR:
     """Build the object in memory; see `write_dicom_sr`.
 
-    Its evidence is every image of the series that was read, and the SEG where there is one.
+    Its evidence is every image of the series that was read, and the SEG where there is one. With a revision it is a
+    document of its own that names the one before it.
     """
     header = volume.headers[0]
     evidence = build_object_sources(volume)
@@ -70,23 +78,52 @@ def build_structured_report(
         evidence.append(_build_segmentation_source(report.segmentation, evidence[0]))
     document = _CLASSES[names.sop_class_uid](
         evidence=evidence,
-        content=build_content(report, volume),
+        content=build_content(report, volume, revision),
         series_instance_uid=names.series_instance_uid,
         series_number=settings.series_number,
         sop_instance_uid=names.sop_instance_uid,
         instance_number=1,
         **describe_device(report),
         is_complete=True,
-        is_final=False,
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        series_description=SERIES_DESCRIPTION,
         contributing_equipment=describe_scanner(header),
         coding_schemes=coding_schemes(),
-        **content_date(header),
+        **_describe_revision(header, revision),
     )
     copy_identity(header, document)
     remove_chance(document)
+    if revision is not None:
+        _finish_revision(document, revision)
     return document
+
+
+def _describe_revision(header: pydicom.Dataset, revision: Revision | None) -> dict[str, Any]:
+    """What tells a reader's document from the machine's: description, date, predecessor, verification."""
+    if revision is None:
+        return {"is_final": False, "series_description": SERIES_DESCRIPTION, **content_date(header)}
+    verified: dict[str, Any] = {"is_final": False}
+    if revision.organization is not None:
+        verified = {
+            "is_final": True,
+            "is_verified": True,
+            "verifying_observer_name": person_name(revision.readers[0]),
+            "verifying_organization": revision.organization,
+        }
+    return {
+        **verified,
+        "series_description": REVISED_SERIES_DESCRIPTION,
+        "previous_versions": [revision.predecessor],
+        "content_date": f"{revision.at:%Y%m%d}",
+        "content_time": f"{revision.at:%H%M%S}",
+    }
+
+
+def _finish_revision(document: Comprehensive3DSR | ComprehensiveSR, revision: Revision) -> None:
+    """Date the verification by the reader's last word, and declare a character set that holds the reader's texts."""
+    for observer in document.get("VerifyingObserverSequence") or []:
+        observer.VerificationDateTime = f"{revision.at:%Y%m%d%H%M%S}"
+    texts = [text for each in revision.readings.values() for text in (each.reader, each.comment)]
+    fit_character_set(document, [*texts, revision.organization or ""])
 
 
 def _build_segmentation_source(names: SegmentationReport, image: pydicom.Dataset) -> pydicom.Dataset:

@@ -14,8 +14,8 @@ Texts are plain ASCII, so that they read the same in whatever character set the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -55,8 +55,16 @@ from lung_nodules.stages.report_model import FindingReport, Report
 from lung_nodules.stages.volume import Volume
 from lung_nodules.writers import dicom_codes as coded
 from lung_nodules.writers.dicom_source import MANUFACTURER, build_object_sources, describe_device, name_version
+from lung_nodules.writers.dicom_sr_readings import (
+    Revision,
+    describe_reading,
+    observe_person,
+    replaced_by,
+    say_what_was_rejected,
+)
 
 Points = npt.NDArray[np.float64]
+Described = TypeVar("Described", Measurement, QualitativeEvaluation)
 
 _ALL_KINDS = ("detection", "segmentation", "classification")
 _TOOL_OF_TWO_AXES = "Cornerstone3DTools@^0.1.0:Bidirectional"  # cornerstone3D, packages/adapters, Bidirectional.ts
@@ -68,28 +76,29 @@ _OF_ONE_IMAGE = {
 }
 
 
-def build_content(report: Report, volume: Volume) -> pydicom.Dataset:
+def build_content(report: Report, volume: Volume, revision: Revision | None = None) -> pydicom.Dataset:
     """Build the root container (TID 1500).
 
     Args:
-        report: What was found.
+        report: What was found; with a revision, of that what readers have left.
         volume: The CT; its headers name the images, its geometry turns places into image coordinates.
+        revision: What readers said about it; None: nothing.
 
     Returns:
         The root content item, with an Image Library (TID 1600) of all images that were read, two or three measurement
         groups a finding, and what can be said of the whole study. Without a finding one group (TID 1501) says that a
         nodule was looked for and is absent.
     """
-    groups = [group for finding in report.findings for group in _describe_finding(finding, report, volume)]
+    groups = [group for each in report.findings for group in _describe_finding(each, report, volume, revision)]
     document = MeasurementReport(
-        observation_context=_observe(report),
+        observation_context=_observe(report, revision),
         procedure_reported=coded.CHEST_CT,
         imaging_measurements=groups or [_describe_absence(report)],
         title=codes.DCM.ImagingMeasurementReport,
     )
     root = document[0]
     library, measurements = _list_images(volume), root.ContentSequence.pop()
-    for item in (library, measurements, _describe_study(report)):
+    for item in (library, measurements, _describe_study(report, revision)):
         root.ContentSequence.append(item)
     return root
 
@@ -111,8 +120,8 @@ def axes_path(long_axis: npt.ArrayLike, short_axis: npt.ArrayLike) -> npt.NDArra
     return np.array([start, crossing, low, crossing, high, crossing, end])
 
 
-def _observe(report: Report) -> ObservationContext:
-    """This software as the observer; its UID is that of the software with these models, on whichever machine."""
+def _observe(report: Report, revision: Revision | None) -> ObservationContext:
+    """This software as the observer, after the readers; its UID is that of the software with these models anywhere."""
     device = describe_device(report)
     attributes = DeviceObserverIdentifyingAttributes(
         uid=derive_uid("device", *device.values()),
@@ -121,11 +130,11 @@ def _observe(report: Report) -> ObservationContext:
         model_name=f"{report.software.name} {report.software.version}",
         serial_number=device["device_serial_number"],
     )
-    return ObservationContext(
-        observer_device_context=ObserverContext(
-            observer_type=codes.DCM.Device, observer_identifying_attributes=attributes
-        )
-    )
+    observed = ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=attributes)
+    context = ObservationContext()
+    for each in (*map(observe_person, revision.readers if revision else ()), observed):
+        context.extend(each)
+    return context
 
 
 def _list_images(volume: Volume) -> ContainerContentItem:
@@ -151,33 +160,53 @@ def _container(name: Code, items: Sequence[pydicom.Dataset]) -> ContainerContent
     return container
 
 
-def _describe_finding(finding: FindingReport, report: Report, volume: Volume) -> list[ContentSequence]:
+def _describe_finding(
+    finding: FindingReport, report: Report, volume: Volume, revision: Revision | None
+) -> list[ContentSequence]:
+    reading = revision.readings.get(finding.finding_id) if revision else None
     axes, image = _place_axes(finding, volume)
-    common = {
+    found = {
         "finding_category": coded.ABNORMAL_STRUCTURE,
         "finding_type": coded.NODULE,
         "finding_sites": [
             FindingSite(coded.LUNG, coded.LATERALITY[finding.position.side] if finding.position.side else None)
         ],
-        "algorithm_id": _identify_algorithm(report),
     }
+    common = {**found, "algorithm_id": _identify_algorithm(report)}
     bidirectional = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(finding.tracking_uid, f"{_TOOL_OF_TWO_AXES}:{finding.tracking_id}"),
         measurements=_measure_axes(finding, axes, image),
         **common,
     )
-    name = f"{finding.finding_id} {finding.suspicion}"
+    name = _name_finding(finding, revision)
     bidirectional[0].ContentSequence.append(TextContentItem(coded.COMMENT, name, RelationshipTypeValues.CONTAINS))
     region = ImageRegion("POLYLINE", axes_path(*axes), image)
-    return [bidirectional, *_describe_regions(finding, report, region, common)]
+    groups = [bidirectional, *_describe_regions(finding, report, region, common, replaced_by(reading))]
+    if reading is not None:
+        tracked = {"tracking_identifier": TrackingIdentifier(finding.tracking_uid, finding.tracking_id), **found}
+        groups.append(describe_reading(reading, tracked))
+    return groups
+
+
+def _name_finding(finding: FindingReport, revision: Revision | None) -> str:
+    """What a viewer calls it in its list."""
+    if revision is None or finding.finding_id not in revision.readings:
+        return f"{finding.finding_id} {finding.suspicion}"
+    verdict = revision.readings[finding.finding_id].verdict
+    return f"{finding.finding_id} {revision.words[finding.finding_id]}, {verdict}"
 
 
 def _describe_regions(
-    finding: FindingReport, report: Report, region: ImageRegion, common: Mapping[str, Any]
+    finding: FindingReport,
+    report: Report,
+    region: ImageRegion,
+    common: Mapping[str, Any],
+    replaced: Collection[Code],
 ) -> list[ContentSequence]:
-    """The planar group, and the volumetric one where there is a segment."""
+    """The planar group, and the volumetric one where there is a segment; without what a reader has replaced."""
     tracked = {"tracking_identifier": TrackingIdentifier(finding.tracking_uid, finding.tracking_id), **common}
-    planar, volumetric, evaluations = [_measure_diameter(finding)], _measure_volume(finding), _evaluate(finding)
+    planar = _without([_measure_diameter(finding)], replaced)
+    volumetric, evaluations = _without(_measure_volume(finding), replaced), _without(_evaluate(finding), replaced)
     if finding.segment is None:
         measurements = [*planar, *volumetric]
         return [
@@ -197,6 +226,10 @@ def _describe_regions(
             referenced_segment=segment, measurements=volumetric, qualitative_evaluations=evaluations, **tracked
         ),
     ]
+
+
+def _without(items: Sequence[Described], replaced: Collection[Code]) -> list[Described]:
+    return [item for item in items if not any(item.name == concept for concept in replaced)]
 
 
 def _identify_algorithm(report: Report) -> AlgorithmIdentification:
@@ -280,13 +313,17 @@ def _describe_absence(report: Report) -> MeasurementsAndQualitativeEvaluations:
     )
 
 
-def _describe_study(report: Report) -> ContainerContentItem:
+def _describe_study(report: Report, revision: Revision | None) -> ContainerContentItem:
     """The container Qualitative Evaluations: what is true of the whole study, and what this document is not."""
     evaluations = [(coded.NODULE, coded.PRESENT if report.findings else coded.ABSENT)]
-    if report.findings:
-        evaluations.append((coded.SUSPICION, coded.SUSPICIONS[report.findings[0].suspicion]))
+    worst = report.findings[0].suspicion if report.findings else None
+    if revision is not None:
+        worst = revision.result
+    if worst is not None:
+        evaluations.append((coded.SUSPICION, coded.SUSPICIONS[worst]))
     items = [CodeContentItem(name, value, RelationshipTypeValues.CONTAINS) for name, value in evaluations]
-    texts = [_say_what_was_looked_for(report), _say_what_was_found(report), report.disclaimer]
+    rejected = say_what_was_rejected(revision) if revision else []
+    texts = [_say_what_was_looked_for(report), _say_what_was_found(report), *rejected, report.disclaimer]
     comments = [TextContentItem(coded.COMMENT, text, RelationshipTypeValues.CONTAINS) for text in texts]
     return _container(coded.QUALITATIVE_EVALUATIONS, [*items, *comments])
 

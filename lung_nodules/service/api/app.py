@@ -24,6 +24,8 @@ from lung_nodules.service.api.state import ServiceState
 from lung_nodules.service.api.uploads import spool
 from lung_nodules.service.database.schema import bring_up_to_date
 from lung_nodules.service.jobs.desk import JobDesk, open_desk
+from lung_nodules.service.reviews import routes as reviews
+from lung_nodules.service.reviews import store
 from lung_nodules.service.security import audit
 from lung_nodules.service.security.headers import SecurityHeaders
 from lung_nodules.service.security.identity import Identifier
@@ -63,7 +65,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )
     problems.install(app)
     documents.install(app)
-    for module in (studies, jobs, events, results, archives, account, health):
+    for module in (studies, jobs, events, results, reviews, archives, account, health):
         app.include_router(module.router)
     page.install(app)
     _surround(app, settings, metrics)
@@ -104,6 +106,7 @@ async def _prepare(settings: ServiceSettings, desk: JobDesk, identifier: Identif
     async with desk.pool.connection() as connection:
         await bring_up_to_date(connection, "audit", audit.TABLES)
         await bring_up_to_date(connection, "uploads", spool.TABLES)
+        await bring_up_to_date(connection, "reviews", store.TABLES)
     uploads = spool.Spool(settings.data_folder, settings.uploads, desk.pool)
     await uploads.sweep()
     return ServiceState(
