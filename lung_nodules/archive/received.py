@@ -25,6 +25,7 @@ _NO_TAGS = [0x00080018]  # an element to keep has to be named, or all are kept
 _UNDEFINED = 0xFFFFFFFF
 _DELIMITER = bytes.fromhex("feffdde0")  # Sequence Delimitation Item, which ends encapsulated pixel data
 _SEARCHED_BYTES = 4096  # behind the sequence delimiter nothing but trailing padding may stand
+_PIXEL_VRS = (b"OB", b"OW", b"OF", b"OD")
 _PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 
 
@@ -34,7 +35,7 @@ def read_key(path: Path) -> InstanceKey:
     Raises:
         ArchiveRefusal: ``archive-bad-answer`` where the file cannot be read as DICOM.
     """
-    return _key_of(_read_header(path))
+    return _key_of(_read_header(path)[0])
 
 
 def read_whole(path: Path) -> InstanceKey:
@@ -43,11 +44,12 @@ def read_whole(path: Path) -> InstanceKey:
     Raises:
         ArchiveRefusal: ``archive-bad-answer``.
     """
-    header = _read_header(path)
+    header, has_pixels = _read_header(path)
     key = _key_of(header)
     if not all((key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid)):
         raise ArchiveRefusal("archive-bad-answer", "An instance came without its UIDs.")
-    if not _ends_as_declared(path, header.file_meta.TransferSyntaxUID):
+    is_image = "Image Storage" in UID(str(header.get("SOPClassUID") or "")).name
+    if is_image > has_pixels or not _ends_as_declared(path, header):
         raise ArchiveRefusal("archive-bad-answer", "An instance came that ends before its pixel data does.")
     return key
 
@@ -77,12 +79,12 @@ def _key_of(header: pydicom.Dataset) -> InstanceKey:
     return InstanceKey(*(str(header.get(name) or "") for name in _UID_NAMES))
 
 
-def _ends_as_declared(path: Path, syntax: UID) -> bool:
+def _ends_as_declared(path: Path, header: pydicom.Dataset) -> bool:
     """Whether the pixel data, where there is any, ends within the file.
 
     Deflated files are not looked into: to inflate one that broke off fails where it is read.
     """
-    if syntax == DeflatedExplicitVRLittleEndian:
+    if header.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
         return True
     with quiet_pydicom(), path.open("rb") as file:
         try:
@@ -93,25 +95,30 @@ def _ends_as_declared(path: Path, syntax: UID) -> bool:
         if position >= size:
             return True
         file.seek(position)
-        length, begin = _read_length(file.read(12), syntax)
+        length, begin = _read_length(file.read(12))
         if length == _UNDEFINED:
             file.seek(max(position, size - _SEARCHED_BYTES))
             return _DELIMITER in file.read()
         return position + begin + length <= size
 
 
-def _read_length(head: bytes, syntax: UID) -> tuple[int, int]:
-    """Length of the value and where it begins, from the first twelve bytes of pixel data (PS3.5 7.1: OB or OW)."""
-    order: Literal["little", "big"] = "little" if syntax.is_little_endian else "big"
-    if syntax.is_implicit_VR:
-        return int.from_bytes(head[4:8], order), 8
-    return int.from_bytes(head[8:12], order), 12
+def _read_length(head: bytes) -> tuple[int, int]:
+    """Length of the value and where it begins, from the first twelve bytes of pixel data (PS3.5 7.1).
+
+    The bytes themselves tell how they are encoded, and some files declare it wrongly: ``O`` as the low byte of an
+    implicit length would make it odd, which no length is.
+    """
+    order: Literal["little", "big"] = "big" if head[:2] == b"\x7f\xe0" else "little"
+    if head[4:6] in _PIXEL_VRS:
+        return int.from_bytes(head[8:12], order), 12
+    return int.from_bytes(head[4:8], order), 8
 
 
-def _read_header(path: Path) -> pydicom.Dataset:
+def _read_header(path: Path) -> tuple[pydicom.Dataset, bool]:
+    """The header, and whether pixel data follows."""
     try:
         with quiet_pydicom():
-            return read_header(path, _LIMITS)[0]
+            return read_header(path, _LIMITS)
     except UnreadableFileError as error:
         raise ArchiveRefusal(
             "archive-bad-answer", f"The archive sent what is no DICOM image: {error.sentence}"
