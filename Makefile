@@ -64,8 +64,9 @@ check: setup  ## Check format, lint and types.
 cards: setup  ## Measure the models on the test patients; renew the figures in README.md and docs.
 	@$(BIN)/python benchmarks/cards.py
 
-bench: setup  ## Seconds and memory of the line by stage.
+bench: setup  ## Seconds and memory of the line by stage; what the service adds, and how fast it answers under load.
 	@$(BIN)/python benchmarks/line.py
+	@$(BIN)/python benchmarks/service.py
 
 clean:  ## Remove everything that the other targets made.
 	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

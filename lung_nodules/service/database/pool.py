@@ -21,13 +21,18 @@ TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)  # t
 
 
 @asynccontextmanager
-async def open_pool(settings: ServiceSettings) -> AsyncIterator[Pool]:
-    """Open a pool whose connections are checked when they are lent, so that a restart of the server heals.
+async def open_pool(settings: ServiceSettings, *, checked: bool = True) -> AsyncIterator[Pool]:
+    """Open a pool.
+
+    Args:
+        settings: Of the service.
+        checked: Connections are tried when they are lent, so that a restart of the server passes without an error; one
+            more question each time. For who asks again anyway (`jobs.patience`) it is not needed.
 
     Raises:
         UsageRefusal: ``database-unreachable`` where no connection comes within `database.connect_timeout_s`.
     """
-    pool = make_pool(database_url(settings), settings)
+    pool = make_pool(database_url(settings), settings, checked=checked)
     try:
         await pool.open(wait=True, timeout=settings.database.connect_timeout_s)
     except PoolTimeout as error:
@@ -45,7 +50,7 @@ async def connect(url: str) -> Connection:
     return await psycopg.AsyncConnection[DictRow].connect(url, **_OPTIONS)
 
 
-def make_pool(url: str, settings: ServiceSettings) -> Pool:
+def make_pool(url: str, settings: ServiceSettings, *, checked: bool = True) -> Pool:
     """A pool that is not open yet; rows are dictionaries."""
     return AsyncConnectionPool(
         url,
@@ -55,6 +60,6 @@ def make_pool(url: str, settings: ServiceSettings) -> Pool:
         max_size=settings.database.pool_size,
         timeout=settings.database.connect_timeout_s,
         reconnect_timeout=3600.0,
-        check=AsyncConnectionPool.check_connection,
+        check=AsyncConnectionPool.check_connection if checked else None,
         open=False,
     )

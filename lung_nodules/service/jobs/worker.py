@@ -37,7 +37,7 @@ def run_worker(settings: ServiceSettings) -> None:
 
 
 async def _run(settings: ServiceSettings) -> None:
-    async with open_pool(settings) as pool:
+    async with open_pool(settings, checked=False) as pool:
         async with pool.connection() as connection:
             await prepare_database(connection)
         reader = Reader(settings, pool)
