@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := out/demo
+PAGE := lung_nodules/service/page
 
 # The first Python that runs, is of the right version and can make a virtual environment.
 FIND_PYTHON = for python in python3.11 python3.12 python3 python; do \
 	"$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
 	&& echo "$$python" && break; done
 
-.PHONY: help setup demo serve test test-training test-service test-viewer test-map check cards bench clean
+.PHONY: help setup demo page serve test test-training test-service test-viewer test-map check cards bench clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -37,7 +38,14 @@ else
 	@$(BIN)/lung-nodules show $(DEMO)/results --truth $(DEMO)/study/truth.json
 endif
 
-serve: setup  ## Start the service on 127.0.0.1: queue, workers, API and page.
+page: $(PAGE)/dist/index.html  ## Build the page of the service; nothing where it is up to date.
+
+$(PAGE)/dist/index.html: $(shell find $(PAGE) -name node_modules -prune -o -name dist -prune -o -type f -print) | $(READY)
+	@echo "Building the page of the service."
+	@$(BIN)/python $(PAGE)/build.py
+	@touch $@
+
+serve: page  ## Start the service on 127.0.0.1: queue, workers, API and page.
 	@$(BIN)/lung-nodules serve
 
 test: check  ## Run all checks and tests but those of the targets below.
