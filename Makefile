@@ -11,7 +11,7 @@ FIND_PYTHON = for python in python3.11 python3.12 python3 python; do \
 	"$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
 	&& echo "$$python" && break; done
 
-.PHONY: help setup demo page serve test test-training test-service test-viewer test-map check cards bench clean
+.PHONY: help setup demo page serve test test-training test-service test-viewer test-map test-compose check cards bench sbom audit clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -49,7 +49,7 @@ serve: page  ## Start the service on 127.0.0.1: queue, workers, API and page.
 	@$(BIN)/lung-nodules serve
 
 test: check  ## Run all checks and tests but those of the targets below.
-	$(BIN)/python -m pytest -m "not training and not service and not viewer"
+	$(BIN)/python -m pytest -m "not training and not service and not viewer and not compose"
 
 test-training: setup  ## Run the tests that teach at length: variants, ranks, folds, forest, pseudo labels, seams.
 	$(BIN)/python -m pytest -m training
@@ -64,6 +64,9 @@ test-viewer: setup  ## Open SEG and SR in a real OHIF in a browser; wants orthan
 test-map: setup  ## As root on Debian: build the image for the CPU, with an engine if need be, and test it.
 	deploy/map/test.sh
 
+test-compose: setup  ## As root on Debian: build the services beside Debian's Orthanc and PostgreSQL and npm's OHIF, run them.
+	deploy/compose/test.sh
+
 check: setup  ## Check format, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -75,6 +78,13 @@ cards: setup  ## Measure the models on the test patients; renew the figures in R
 bench: setup  ## Seconds and memory of the line by stage; what the service adds, and how fast it answers under load.
 	@$(BIN)/python benchmarks/line.py
 	@$(BIN)/python benchmarks/service.py
+
+sbom: setup  ## CycloneDX lists of what the package, the service, this environment and the page are made of: build/sbom.
+	@deploy/sbom.sh $(BIN)
+
+audit: setup  ## Ask PyPI and npm for known holes in all that is installed and in the page; needs both. docs/deployment.md: without.
+	$(BIN)/pip-audit --local --skip-editable --progress-spinner off
+	@PYTHONPATH=$(PAGE) $(BIN)/python -c 'import sys, build; sys.exit(build.run_npm("audit", "--audit-level=high"))'
 
 clean:  ## Remove everything that the other targets made.
 	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -66,8 +66,9 @@ def _start(order: RayOrder) -> Any:
     )
     try:
         ray.init(address=order.address or "local", include_dashboard=False, log_to_driver=False, **here)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UsageRefusal("ray-unreachable", f"No Ray cluster answers at {order.address}.") from error
+    except Exception as error:  # where a cluster does not start, Ray raises no more than that
+        where = f"No Ray cluster answers at {order.address}" if order.address else "Ray did not start on this machine"
+        raise UsageRefusal("ray-unreachable", f"{where} ({type(error).__name__}).") from error
     return ray
 
 

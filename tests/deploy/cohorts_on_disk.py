@@ -44,7 +44,7 @@ class Bench:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,
+            process_group=0,
             env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160", **environment},
         )
 

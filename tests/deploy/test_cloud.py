@@ -1,0 +1,162 @@
+"""What is deployed to AWS and Google Cloud, as far as it can be judged without an account: templates and scripts."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from programs import REPOSITORY
+
+from lung_nodules.service.settings import read_service_settings
+
+DEPLOY = REPOSITORY / "deploy"
+TEMPLATE = DEPLOY / "aws" / "service.yaml"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms, `!Ref x`, as ``{"Ref": "x"}``."""
+
+
+def _short_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        return {suffix: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {suffix: loader.construct_sequence(node, deep=True)}
+    raise TypeError(suffix)
+
+
+_Loader.add_multi_constructor("!", _short_form)  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.load(TEMPLATE.read_text(encoding="utf-8"), _Loader)["Resources"]
+    return found
+
+
+def of_type(resources: dict[str, dict[str, Any]], name: str) -> dict[str, dict[str, Any]]:
+    return {key: each["Properties"] for key, each in resources.items() if each["Type"] == name}
+
+
+def test_cfn_lint_finds_nothing() -> None:
+    """Not even a warning; the regions are those with GPU instances of these families."""
+    api = pytest.importorskip("cfnlint.api")
+    found = api.lint(TEMPLATE.read_text(encoding="utf-8"), regions=["us-east-1", "eu-central-1", "ap-southeast-1"])
+    assert [f"{match.rule.id} {match.message} (line {match.linenumber})" for match in found] == []
+
+
+def test_nothing_on_aws_has_a_public_address(resources: dict[str, dict[str, Any]]) -> None:
+    (balancer,) = of_type(resources, "AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+    assert balancer["Scheme"] == "internal"
+    (database,) = of_type(resources, "AWS::RDS::DBInstance").values()
+    assert database["PubliclyAccessible"] is False
+    assert database["StorageEncrypted"] is True
+    for service in of_type(resources, "AWS::ECS::Service").values():
+        network = service["NetworkConfiguration"]["AwsvpcConfiguration"]
+        assert "ENABLED" not in str(network.get("AssignPublicIp", "DISABLED"))
+    for group in of_type(resources, "AWS::EC2::SecurityGroup").values():
+        for rule in group["SecurityGroupIngress"]:
+            assert "SourceSecurityGroupId" in rule or rule["CidrIp"] == {"Ref": "CallerCidr"}
+
+
+def test_tasks_are_hardened_and_get_secrets_by_reference(resources: dict[str, dict[str, Any]]) -> None:
+    tasks = of_type(resources, "AWS::ECS::TaskDefinition")
+    assert set(tasks) == {"ApiTask", "WorkerTask"}
+    for task in tasks.values():
+        (container,) = task["ContainerDefinitions"]
+        assert container["User"] == "1000:1000"
+        assert container["ReadonlyRootFilesystem"] is True
+        assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+        assert container["Image"] == {"Ref": "ImageUri"}
+        assert {variable["Name"] for variable in container["Environment"]} == {"LUNG_NODULES_SERVICE_CONFIG"}
+        assert {secret["Name"] for secret in container["Secrets"]} == {
+            "FILE_database_url",
+            "FILE_archive_password",
+            "FILE_service.yaml",
+        }
+
+
+def test_tasks_may_do_nothing_but_read_their_secrets_and_mount_their_files(
+    resources: dict[str, dict[str, Any]],
+) -> None:
+    actions: set[str] = set()
+    for role in of_type(resources, "AWS::IAM::Role").values():
+        for policy in role.get("Policies", ()):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                named = statement["Action"]
+                actions |= {named} if isinstance(named, str) else set(named)
+                assert "*" not in (statement["Resource"], *actions)
+    assert actions == {
+        "secretsmanager:GetSecretValue",
+        "ssm:GetParameters",
+        "elasticfilesystem:ClientMount",
+        "elasticfilesystem:ClientWrite",
+    }
+
+
+def test_the_settings_on_aws_are_valid(resources: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    text = resources["Settings"]["Properties"]["Value"]["Sub"]
+    for name in ("ArchiveUrl", "Issuer", "JwksUrl"):
+        text = text.replace(f"${{{name}}}", "https://name.example/path")
+    for name in ("ArchiveUser", "Audience"):
+        text = text.replace(f"${{{name}}}", "lung-nodules")
+    config = tmp_path / "service.yaml"
+    config.write_text(text, encoding="utf-8")
+    settings = read_service_settings(config)
+    assert settings.auth.mode == "oidc"
+    assert str(settings.database.url_file) == "/tmp/files/database_url"
+    assert settings.workers.grace_s + 15 <= 120  # the workers' StopTimeout
+
+
+def test_variables_become_files_before_the_service_starts(tmp_path: Path) -> None:
+    """With a stand-in for the program that shows what it is given."""
+    program = tmp_path / "lung-nodules"
+    program.write_text('#!/bin/sh\necho "$@"; env; cat /tmp/files/test_secret; stat -c %a /tmp/files/test_secret\n')
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "FILE_test_secret": "hush: yes\nsecond line", "OTHER": "kept"}
+    try:
+        done = subprocess.run(
+            [DEPLOY / "service" / "from-environment", "serve", "--only", "api"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    finally:
+        Path("/tmp/files/test_secret").unlink(missing_ok=True)
+    first, *rest = done.stdout.splitlines()
+    assert first == "serve --only api"
+    assert "OTHER=kept" in rest
+    assert rest[-3:] == ["hush: yes", "second line", "600"]
+    assert not any(line.startswith("FILE_") for line in rest)
+
+
+@pytest.mark.parametrize("script", ["aws/push.sh", "gcp/push.sh"])
+def test_a_script_that_pushes_is_valid_and_asks_for_what_it_needs(script: str) -> None:
+    path = DEPLOY / script
+    subprocess.run(["sh", "-n", path], check=True)
+    done = subprocess.run([path], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "usage: push.sh" in done.stderr
+    if shutil.which("shellcheck"):
+        subprocess.run(["shellcheck", path], check=True)
+
+
+def test_cloud_run_is_internal_with_one_gpu_and_secrets_as_files() -> None:
+    service = yaml.safe_load((DEPLOY / "gcp" / "cloud-run.yaml").read_text(encoding="utf-8"))
+    assert (service["apiVersion"], service["kind"]) == ("serving.knative.dev/v1", "Service")
+    assert service["metadata"]["annotations"]["run.googleapis.com/ingress"] == "internal"
+    template = service["spec"]["template"]
+    assert all(isinstance(value, str) for value in template["metadata"]["annotations"].values())
+    assert template["metadata"]["annotations"]["autoscaling.knative.dev/maxScale"] == "1"
+    spec = template["spec"]
+    (container,) = spec["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert spec["nodeSelector"]["run.googleapis.com/accelerator"] == "nvidia-l4"
+    assert {variable["name"] for variable in container["env"]} == {"LUNG_NODULES_SERVICE_CONFIG"}
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in spec["volumes"]}
+    assert container["startupProbe"]["httpGet"]["path"] == container["livenessProbe"]["httpGet"]["path"]
