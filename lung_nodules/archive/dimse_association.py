@@ -123,7 +123,11 @@ def check_status(status: Dataset) -> bool:
     if code == 0 or code in _WARNINGS:
         return False
     if code is None:
-        raise ArchiveRefusal("archive-unreachable", "The archive did not answer, or the connection broke off.")
+        raise ArchiveRefusal(
+            "archive-unreachable",
+            "The archive did not answer, or it ended the connection.",
+            "Some archives do so where they do not know our AE title.",
+        )
     if code == 0x0124:
         raise ArchiveRefusal("archive-auth", "The archive does not let our AE title do that (status 0124).")
     if 0xA700 <= code <= 0xA7FF or code == 0xFE00:
