@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.archive.settings import ListenerSettings
 from lung_nodules.archive.spool import ReceivedStudy, Spool
 
-QUIET_S = 0.4
+QUIET_S = 600.0  # tests do not wait for it: see `make_quiet`
 
 
 def settings(**options: object) -> ListenerSettings:
@@ -44,6 +45,13 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
         time.sleep(0.02)
 
 
+def make_quiet(spool: Path) -> None:
+    """Let what was received be from long ago."""
+    past = time.time() - 2 * QUIET_S
+    for path in (spool / "studies").rglob("*.dcm"):
+        os.utime(path, (past, past))
+
+
 @pytest.fixture
 def series() -> CTSeries:
     return CTSeries(extent_mm=(50.0, 60.0, 60.0))
@@ -59,9 +67,11 @@ def test_a_quiet_study_comes_once_and_whole(files: list[Path], series: CTSeries,
     with StoreListener(settings(), tmp_path / "spool", came.append, poll_s=0.05) as listener:
         assert set(send(listener.port, files[:6])) == {0}
         assert set(send(listener.port, files[6:])) == {0}
+        time.sleep(0.3)
         assert came == []
+        make_quiet(tmp_path / "spool")
         wait_for(lambda: bool(came))
-        time.sleep(2 * QUIET_S)
+        time.sleep(0.3)
     (study,) = came
     assert study.study_instance_uid == series.study_uid
     assert study.num_instances == len(files)
@@ -75,11 +85,14 @@ def test_late_slices_bring_the_whole_study_again(files: list[Path], tmp_path: Pa
     came: list[ReceivedStudy] = []
     with StoreListener(settings(), tmp_path / "spool", came.append, poll_s=0.05) as listener:
         send(listener.port, files[:6])
+        make_quiet(tmp_path / "spool")
         wait_for(lambda: len(came) == 1)
         send(listener.port, files[:2])  # the same ones again are no news
-        time.sleep(3 * QUIET_S)
+        make_quiet(tmp_path / "spool")
+        time.sleep(0.3)
         assert len(came) == 1
         send(listener.port, files[6:])
+        make_quiet(tmp_path / "spool")
         wait_for(lambda: len(came) == 2)
     assert [study.num_instances for study in came] == [6, len(files)]
     assert came[0].content_hash != came[1].content_hash
@@ -88,9 +101,10 @@ def test_late_slices_bring_the_whole_study_again(files: list[Path], tmp_path: Pa
 
 def test_a_study_outlives_a_restart(files: list[Path], tmp_path: Path) -> None:
     came: list[ReceivedStudy] = []
-    with StoreListener(settings(quiet_s=600), tmp_path / "spool", came.append, poll_s=0.05) as listener:
+    with StoreListener(settings(), tmp_path / "spool", came.append, poll_s=0.05) as listener:
         send(listener.port, files)
     assert came == []
+    make_quiet(tmp_path / "spool")
     with StoreListener(settings(), tmp_path / "spool", came.append, poll_s=0.05):
         wait_for(lambda: bool(came))
     with StoreListener(settings(), tmp_path / "spool", came.append, poll_s=0.05):
@@ -108,6 +122,7 @@ def test_a_callback_that_fails_is_called_again(files: list[Path], tmp_path: Path
 
     with StoreListener(settings(), tmp_path / "spool", fail_once, poll_s=0.05) as listener:
         send(listener.port, files)
+        make_quiet(tmp_path / "spool")
         wait_for(lambda: len(came) == 2)
     assert came[0] == came[1]
 
@@ -141,6 +156,7 @@ def test_names_and_lines_tell_nothing(
     caplog.set_level("DEBUG")
     with StoreListener(settings(), tmp_path / "spool", came.append, poll_s=0.05) as listener:
         send(listener.port, files)
+        make_quiet(tmp_path / "spool")
         wait_for(lambda: "Study" in caplog.text)
     told = caplog.text + repr(came) + "".join(map(str, (tmp_path / "spool").rglob("*")))
     for secret in (series.study_uid, series.series_uid, PATIENT["PatientName"], "Doe", "P1"):
