@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-TIMEOUT_MS = 90_000  # WebGL is drawn by the processor here
+TIMEOUT_MS = 300_000  # WebGL is drawn by the processor here, which may have other work
 _ARGUMENTS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 _SHOWS_AN_IMAGE = "() => !!window.cornerstone?.getEnabledElements()[0]?.viewport.getCurrentImageId?.()"
 _SEGMENTS = """() => services.segmentationService.getSegmentations().flatMap(
@@ -42,7 +42,7 @@ _TO_CANVAS = """point => {
   const box = viewport.canvas.getBoundingClientRect();
   return [box.left + x, box.top + y];
 }"""
-_IMAGE = "() => cornerstone.getEnabledElements()[0].viewport.getCurrentImageId()"
+_SHOWS = "uid => cornerstone.getEnabledElements()[0].viewport.getCurrentImageId().includes(uid)"
 
 
 @contextmanager
@@ -113,11 +113,18 @@ class Viewer:
         """Whether a text stands in the open list, for a reader to see."""
         return self._page.get_by_text(text, exact=True).first.is_visible()
 
-    def jump_to(self, row: int) -> str:
-        """Click on a measurement in the list; gives the address of the image that is shown then."""
+    def jump_to(self, row: int, sop_instance_uid: str) -> None:
+        """Click on a measurement in the list, and wait until its image is shown."""
         self._page.locator(f"[data-cy=measurement-table-row-{row}] [data-cy=data-row]").click()
-        self._page.wait_for_timeout(2000)  # drawn in software
-        return str(self._page.evaluate(_IMAGE))
+        self._page.wait_for_function(_SHOWS, arg=sop_instance_uid)
+
+    def wait_until(self, holds: Callable[[], bool]) -> bool:
+        """Whether something comes to hold on the screen, which is drawn when the processor gets round to it."""
+        for _ in range(60):
+            if holds():
+                return True
+            self._page.wait_for_timeout(500)
+        return False
 
     def color_at(self, point_lps: Sequence[float], reach: int = 3) -> npt.NDArray[np.int64]:
         """The colours [n, 3] on the screen around a place in the patient, `reach` pixels to each side."""

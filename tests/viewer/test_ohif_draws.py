@@ -7,7 +7,7 @@ import pytest
 
 from lung_nodules.writers import dicom_seg, dicom_sr
 
-pytestmark = [pytest.mark.viewer, pytest.mark.slow]
+pytestmark = [pytest.mark.viewer, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 GREEN = (0, 255, 0)  # of a measurement that was clicked on
 
@@ -70,14 +70,14 @@ def test_the_axes_lie_where_they_were_measured(viewer, opened):
 
 def test_a_click_on_a_finding_shows_it_with_its_segment_and_its_axes(viewer, opened):
     for row, finding in enumerate(opened.study.report.findings[:3]):
-        shown = viewer.jump_to(row)
-        viewer.keep_picture(f"4-{finding.finding_id}")
-        assert finding.size.axes_slice.sop_instance_uid in shown
+        viewer.jump_to(row, finding.size.axes_slice.sop_instance_uid)
         start, _ = (np.array(end) for end in finding.size.long_axis_ends_lps_mm)
         low, high = (np.array(end) for end in finding.size.short_axis_ends_lps_mm)
-        assert _has(viewer.color_at((low + high) / 2), GREEN)  # on an axis
-        within = ((low + high) / 2 + start) / 2 * 0.5 + low * 0.5  # between two axes, within the outline
-        assert _is_tinted(viewer.color_at(within, reach=1))
+        on_axis = (low + high) / 2
+        between = (on_axis + start) / 2 * 0.5 + low * 0.5  # two axes, within the outline
+        assert viewer.wait_until(lambda place=on_axis: _has(viewer.color_at(place), GREEN))
+        assert viewer.wait_until(lambda place=between: _is_tinted(viewer.color_at(place, reach=1)))
+        viewer.keep_picture(f"4-{finding.finding_id}")
 
 
 def test_nothing_went_wrong_on_the_page(viewer):
