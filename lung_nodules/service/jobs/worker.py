@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -25,6 +26,7 @@ from lung_nodules.service.settings import ServiceSettings
 logger = logging.getLogger(__name__)
 
 _RESTART_S = 1.0
+_LAST_S = 5.0  # beyond the grace, to write down how it ended
 
 
 def run_worker(settings: ServiceSettings) -> None:
@@ -43,13 +45,17 @@ async def _run(settings: ServiceSettings) -> None:
         reader = Reader(settings, pool)
         care = asyncio.create_task(_care(pool, settings), name="sweeping and pruning")
         try:
-            await _until_signal(_take_tickets(settings, reader), settings.workers.grace_s + 30.0)
+            ended = await _until_signal(_take_tickets(settings, reader), settings.workers.grace_s + _LAST_S)
+            if not ended:  # the database is away: nobody can take the study back, and its lease will end
+                await reader.close()
+                os._exit(1)
         finally:
             care.cancel()
             await reader.close()
 
 
-async def _until_signal(work: Coroutine[None, None, None], longest_end_s: float) -> None:
+async def _until_signal(work: Coroutine[None, None, None], longest_end_s: float) -> bool:
+    """Work until told to stop; whether the work has ended by then, or within the time that it has for that."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -63,6 +69,7 @@ async def _until_signal(work: Coroutine[None, None, None], longest_end_s: float)
     with suppress(asyncio.CancelledError):
         if task.done():
             await task
+    return task.done()
 
 
 async def _take_tickets(settings: ServiceSettings, reader: Reader) -> None:

@@ -155,3 +155,31 @@ def test_a_machine_that_never_comes_back_loses_nothing(server, run, tmp_path):
 
     job = run(scenario())
     assert (job.attempts, job.crashes) == (2, 0)
+
+
+def test_a_worker_that_is_told_to_stop_ends_even_without_a_database(run):
+    with short_folder() as folder:
+        server = EmbeddedServer(folder / "server")
+        server.start()
+        settings = make_settings(server, folder, workers=WORKERS)
+        started = None
+
+        async def begin():
+            async with open_desk(settings) as desk:
+                study = write_study(folder / "study", delay_s=60)
+                job = await desk.submit(JobOrder(source=Source(kind="folder", path=str(study))))
+
+                async def runs():
+                    return (await desk.get(job.id)).state is JobState.running
+
+                await until(runs)
+
+        try:
+            started = WorkerProcess(settings)
+            run(begin())
+            server.stop()
+            assert started.terminate(30) == 1
+        finally:
+            server.stop()
+            if started is not None:
+                started.kill()
