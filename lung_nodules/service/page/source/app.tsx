@@ -25,7 +25,7 @@ export function App(): ReactElement {
   const [me, reloadMe] = useLoaded("me", getMe);
   const [settings] = useLoaded(me.state, getPageSettings);
   const signedIn = me.state === "ready";
-  const { connection, listen } = useJobs(signedIn);
+  const { connection, epoch, listen } = useJobs(signedIn);
   const route = useRoute();
   const words = DICTIONARIES[preferences.language];
 
@@ -56,13 +56,14 @@ export function App(): ReactElement {
       {mustSignIn ? (
         <SignIn onToken={reloadMe} />
       ) : route.name === "worklist" ? (
-        <WorklistPage listen={listen} onHelp={openHelp} />
+        <WorklistPage listen={listen} epoch={epoch} onHelp={openHelp} />
       ) : (
         <StudyPage
           key={route.jobId}
           jobId={route.jobId}
           findingId={route.findingId}
           listen={listen}
+          epoch={epoch}
           onHelp={openHelp}
         />
       )}
@@ -93,22 +94,33 @@ function focusContent(event: { preventDefault: () => void }): void {
   document.getElementById("content")?.focus();
 }
 
+interface Jobs {
+  readonly connection: Connection;
+  readonly epoch: number; // grows with each connection: what happened before it was not heard of
+  readonly listen: (listener: Listener) => () => void;
+}
+
 /** One stream of events for the whole page, handed to whoever listens. */
-function useJobs(active: boolean): { connection: Connection; listen: (listener: Listener) => () => void } {
+function useJobs(active: boolean): Jobs {
   const [connection, setConnection] = useState<Connection>("connecting");
+  const [epoch, setEpoch] = useState(0);
   const listeners = useRef(new Set<Listener>());
   useEffect(() => {
     if (!active) return;
     const abort = new AbortController();
     const tell = (job: Job): void => listeners.current.forEach((listener) => listener(job));
-    void followJobs(null, tell, setConnection, abort.signal);
+    const note = (state: Connection): void => {
+      setConnection(state);
+      if (state === "live") setEpoch((count) => count + 1);
+    };
+    void followJobs(null, tell, note, abort.signal);
     return () => abort.abort();
   }, [active]);
   const listen = useCallback((listener: Listener) => {
     listeners.current.add(listener);
     return () => void listeners.current.delete(listener);
   }, []);
-  return { connection, listen };
+  return { connection, epoch, listen };
 }
 
 function useApply(preferences: Preferences): void {

@@ -105,6 +105,27 @@ describe("work list", () => {
     expect(waiting.jobs).toEqual([]);
   });
 
+  it("trusts an event more than a page that was asked for before it", () => {
+    const asked = worklistReducer(list, { type: "load" });
+    const heard = worklistReducer(asked, { type: "job", job: job("a", "refused", 1) });
+    const shown = worklistReducer(heard, { type: "page", page, first: true });
+    expect(shown.jobs.map((one) => [one.id, one.state])).toEqual([
+      ["b", "done"],
+      ["a", "refused"],
+    ]);
+    const later = worklistReducer(worklistReducer(shown, { type: "load" }), { type: "page", page, first: true });
+    expect(later.jobs[1]?.state).toBe("queued");
+  });
+
+  it("keeps later pages when the first is read again, but not what has gone from it", () => {
+    const second = { jobs: [job("z", "done", 0)], next_cursor: null };
+    const grown = worklistReducer(list, { type: "page", page: second, first: false });
+    const first = { jobs: [job("a", "queued", 1)], next_cursor: "x" };
+    const again = worklistReducer(grown, { type: "page", page: first, first: true });
+    expect(again.jobs.map((one) => one.id)).toEqual(["a", "z"]);
+    expect(again.cursor).toBeNull();
+  });
+
   it("keeps what it has when a page cannot be had", () => {
     const failed = worklistReducer(list, { type: "problem", problem: new Error("x") });
     expect(failed.jobs).toHaveLength(2);

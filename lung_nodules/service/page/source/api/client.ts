@@ -76,7 +76,7 @@ export const getJob = (id: string): Promise<schemas.Job> => read(job(id), schema
 export const cancelJob = (id: string) => send(`${job(id)}/cancel`, { method: "POST" });
 export const retryJob = (id: string) => send(`${job(id)}/retry`, { method: "POST" });
 export const deleteJob = (id: string) => send(job(id), { method: "DELETE" });
-export const getReport = (id: string) => read(`${job(id)}/report`, schemas.AnyReportSchema);
+export const getReport = (id: string) => read(`${job(id)}/report`, schemas.ReportSchema);
 export const listFiles = (id: string) => read(`${job(id)}/files`, schemas.FilesSchema);
 export const getSlices = (id: string) => read(`${job(id)}/slices`, schemas.SlicesSchema);
 export const listReviews = (id: string) => read(`${job(id)}/reviews`, schemas.ReviewsSchema);

@@ -105,16 +105,12 @@ const Series = v.looseObject({
   sentence: v.string(),
 });
 
-const common = {
+export const ReportSchema = v.looseObject({
   report_version: v.string(),
   disclaimer: v.string(),
   software: v.looseObject({ name: v.string(), version: v.string() }),
   series_considered: v.array(Series),
   files_passed_over: v.record(v.string(), v.number()),
-};
-
-export const ReportSchema = v.looseObject({
-  ...common,
   status: v.literal("completed"),
   result_uid: v.string(),
   study: v.looseObject({
@@ -172,17 +168,6 @@ export const ReportSchema = v.looseObject({
     seconds_by_stage: v.record(v.string(), v.number()),
   }),
 });
-
-export const FailureSchema = v.looseObject({
-  ...common,
-  status: v.picklist(["refused", "failed"]),
-  code: v.string(),
-  sentence: v.string(),
-  advice: v.string(),
-  stage: v.string(),
-});
-
-export const AnyReportSchema = v.variant("status", [ReportSchema, FailureSchema]);
 
 export const SlicesSchema = v.looseObject({
   num_slices: v.number(),
@@ -254,7 +239,6 @@ export type JobPage = v.InferOutput<typeof JobPageSchema>;
 export type Finding = v.InferOutput<typeof FindingSchema>;
 export type Suspicion = (typeof SUSPICIONS)[number];
 export type Report = v.InferOutput<typeof ReportSchema>;
-export type Failure = v.InferOutput<typeof FailureSchema>;
 export type Check = Report["quality"][number];
 export type Series = v.InferOutput<typeof Series>;
 export type Slices = v.InferOutput<typeof SlicesSchema>;

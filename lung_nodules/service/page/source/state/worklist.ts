@@ -22,6 +22,7 @@ export interface Worklist {
   readonly loading: boolean;
   readonly loaded: boolean; // whether the first page has come
   readonly problem: Error | null;
+  readonly news: ReadonlyMap<string, Job>; // heard of while a page was on its way: newer than what the page says
 }
 
 export type WorklistAction =
@@ -29,8 +30,7 @@ export type WorklistAction =
   | { readonly type: "load" }
   | { readonly type: "page"; readonly page: JobPage; readonly first: boolean }
   | { readonly type: "problem"; readonly problem: Error }
-  | { readonly type: "job"; readonly job: Job }
-  | { readonly type: "remove"; readonly jobId: string };
+  | { readonly type: "job"; readonly job: Job };
 
 export const EMPTY: Worklist = {
   group: "all",
@@ -40,6 +40,7 @@ export const EMPTY: Worklist = {
   loading: true,
   loaded: false,
   problem: null,
+  news: new Map(),
 };
 
 export function worklistReducer(list: Worklist, action: WorklistAction): Worklist {
@@ -47,19 +48,30 @@ export function worklistReducer(list: Worklist, action: WorklistAction): Worklis
     case "filter":
       return { ...EMPTY, group: action.group ?? list.group, text: action.text ?? list.text };
     case "load":
-      return { ...list, loading: true, problem: null };
-    case "page": {
-      const known = action.first ? [] : list.jobs;
-      const jobs = merge(known, action.page.jobs);
-      return { ...list, jobs, cursor: action.page.next_cursor, loading: false, loaded: true, problem: null };
-    }
+      return { ...list, loading: true, problem: null, news: new Map() };
+    case "page":
+      return takePage(list, action.page, action.first);
     case "problem":
       return { ...list, loading: false, problem: action.problem };
-    case "job":
-      return { ...list, jobs: merge(list.jobs, [action.job]).filter((job) => matches(job, list)) };
-    case "remove":
-      return { ...list, jobs: list.jobs.filter((job) => job.id !== action.jobId) };
+    case "job": {
+      const news = list.loading ? new Map(list.news).set(action.job.id, action.job) : list.news;
+      return { ...list, news, jobs: merge(list.jobs, [action.job]).filter((job) => matches(job, list)) };
+    }
   }
+}
+
+/** A first page replaces what it covers, a next one is added; what was heard of meanwhile is newer than either. */
+function takePage(list: Worklist, page: JobPage, first: boolean): Worklist {
+  const end = page.jobs.at(-1);
+  const isBeyond = (job: Job): boolean => end !== undefined && page.next_cursor !== null && isOlder(job, end);
+  const known = first ? list.jobs.filter(isBeyond) : list.jobs;
+  const jobs = merge(merge(known, page.jobs), [...list.news.values()]).filter((job) => matches(job, list));
+  const cursor = first && known.length > 0 ? list.cursor : page.next_cursor;
+  return { ...list, jobs, cursor, loading: false, loaded: true, problem: null, news: new Map() };
+}
+
+function isOlder(job: Job, other: Job): boolean {
+  return Date.parse(job.created_at) < Date.parse(other.created_at);
 }
 
 /** Whether a job belongs into the list as it is filtered; the service judges alike. */

@@ -1,14 +1,14 @@
 /** A study that waits or is being read: its steps, and the stages of the analysis as they pass. */
 
 import type { ReactElement } from "react";
-import { cancelJob, getJob } from "../api/client";
+import { cancelJob } from "../api/client";
 import { STEPS, type Job } from "../api/schemas";
 import { usePage, useRole, useWords } from "../parts/context";
 import { canCancel } from "../state/worklist";
 import { percent, wordFor } from "../words/dictionary";
 import { priorityName, sourceName } from "../worklist/names";
 
-export function Progress({ job, onJob }: { job: Job; onJob: (job: Job) => void }): ReactElement {
+export function Progress({ job, onChange }: { job: Job; onChange: () => void }): ReactElement {
   const { words, language } = useWords();
   const { complain } = usePage();
   const mayOperate = useRole("operator");
@@ -52,15 +52,7 @@ export function Progress({ job, onJob }: { job: Job; onJob: (job: Job) => void }
       </p>
       <p className="progress-facts">{words.study.waiting}</p>
       {mayOperate && canCancel(job) ? (
-        <button
-          type="button"
-          className="button"
-          onClick={() => {
-            cancelJob(job.id)
-              .then(() => getJob(job.id))
-              .then(onJob, complain);
-          }}
-        >
+        <button type="button" className="button" onClick={() => void cancelJob(job.id).then(onChange, complain)}>
           {words.worklist.cancel}
         </button>
       ) : null}

@@ -1,6 +1,6 @@
 /** One study: its images and findings once it was read, before that how far it is, or why it cannot be read. */
 
-import { useEffect, useState, type ReactElement } from "react";
+import { useCallback, useEffect, useState, type ReactElement } from "react";
 import { getJob, getReport } from "../api/client";
 import type { Job } from "../api/schemas";
 import { useWords } from "../parts/context";
@@ -15,21 +15,13 @@ export interface StudyPageProps {
   readonly jobId: string;
   readonly findingId: string | null;
   readonly listen: (listener: (job: Job) => void) => () => void;
+  readonly epoch: number;
   readonly onHelp: () => void;
 }
 
-export function StudyPage({ jobId, findingId, listen, onHelp }: StudyPageProps): ReactElement {
+export function StudyPage({ jobId, findingId, listen, epoch, onHelp }: StudyPageProps): ReactElement {
   const { words } = useWords();
-  const [loaded, reload] = useLoaded(jobId, () => getJob(jobId));
-  const [news, setNews] = useState<Job | null>(null);
-  const job = news ?? (loaded.state === "ready" ? loaded.value : null);
-  useEffect(
-    () =>
-      listen((changed) => {
-        if (changed.id === jobId) setNews(changed);
-      }),
-    [jobId, listen],
-  );
+  const { job, problem, reload } = useJob(jobId, listen, epoch);
   useEffect(() => {
     document.title = `${job?.label ?? words.study.tabs.study} · ${words.app}`;
   }, [job?.label, words]);
@@ -44,11 +36,7 @@ export function StudyPage({ jobId, findingId, listen, onHelp }: StudyPageProps):
     return (
       <main id="content" className="study-bare" tabIndex={-1}>
         <BackLink />
-        {loaded.state === "problem" ? (
-          <ProblemPanel problem={loaded.problem} onRetry={reload} />
-        ) : (
-          <p>{words.loading} …</p>
-        )}
+        {problem ? <ProblemPanel problem={problem} onRetry={reload} /> : <p>{words.loading} …</p>}
       </main>
     );
   }
@@ -61,18 +49,54 @@ export function StudyPage({ jobId, findingId, listen, onHelp }: StudyPageProps):
         <StateSign state={job.state} />
       </div>
       {job.state === "queued" || job.state === "running" ? (
-        <Progress job={job} onJob={setNews} />
+        <Progress job={job} onChange={reload} />
       ) : (
-        <Failed job={job} onJob={setNews} />
+        <Failed job={job} onChange={reload} />
       )}
     </main>
   );
 }
 
+/** A job as it is now: fetched, and then as events tell; an event is newer than an answer that it overtakes. */
+function useJob(
+  jobId: string,
+  listen: StudyPageProps["listen"],
+  epoch: number,
+): { job: Job | null; problem: Error | null; reload: () => void } {
+  const [job, setJob] = useState<Job | null>(null);
+  const [problem, setProblem] = useState<Error | null>(null);
+  const [count, setCount] = useState(0);
+  useEffect(() => {
+    let isOvertaken = false;
+    const keep = (fresh: Job): void => {
+      isOvertaken = true;
+      setJob(fresh);
+      setProblem(null);
+    };
+    const stop = listen((changed) => {
+      if (changed.id === jobId) keep(changed);
+    });
+    getJob(jobId).then(
+      (fetched) => {
+        if (!isOvertaken) keep(fetched);
+      },
+      (error: unknown) => {
+        if (!isOvertaken) setProblem(error instanceof Error ? error : new Error());
+      },
+    );
+    return () => {
+      isOvertaken = true;
+      stop();
+    };
+  }, [jobId, listen, epoch, count]);
+  const reload = useCallback(() => setCount((value) => value + 1), []);
+  return { job, problem, reload };
+}
+
 function Result({ job, findingId }: { job: Job; findingId: string | null }): ReactElement {
   const { words } = useWords();
   const [report, reload] = useLoaded(`${job.id} ${job.finished_at ?? ""}`, () => getReport(job.id));
-  if (report.state === "ready" && report.value.status === "completed") {
+  if (report.state === "ready") {
     return <ReadStudy job={job} report={report.value} findingId={findingId} />;
   }
   return (

@@ -1,7 +1,7 @@
 /** The rows of the work list. */
 
 import { memo, type ReactElement, type Ref } from "react";
-import { cancelJob, getJob, retryJob } from "../api/client";
+import { cancelJob, retryJob } from "../api/client";
 import type { Job } from "../api/schemas";
 import { usePage, useRole, useWords } from "../parts/context";
 import { goTo, useNow } from "../parts/hooks";
@@ -15,11 +15,11 @@ import { priorityName, sourceName } from "./names";
 export interface JobTableProps {
   readonly jobs: readonly Job[];
   readonly loading: boolean;
-  readonly onJob: (job: Job) => void;
+  readonly onChange: () => void;
   readonly ref: Ref<HTMLTableElement>;
 }
 
-export function JobTable({ jobs, loading, onJob, ref }: JobTableProps): ReactElement {
+export function JobTable({ jobs, loading, onChange, ref }: JobTableProps): ReactElement {
   const { words } = useWords();
   const { columns } = words.worklist;
   const now = useNow(15_000);
@@ -44,7 +44,7 @@ export function JobTable({ jobs, loading, onJob, ref }: JobTableProps): ReactEle
       </thead>
       <tbody>
         {jobs.map((job) => (
-          <JobRow key={job.id} job={job} now={now} onJob={onJob} />
+          <JobRow key={job.id} job={job} now={now} onChange={onChange} />
         ))}
       </tbody>
     </table>
@@ -54,11 +54,11 @@ export function JobTable({ jobs, loading, onJob, ref }: JobTableProps): ReactEle
 const JobRow = memo(function JobRow({
   job,
   now,
-  onJob,
+  onChange,
 }: {
   job: Job;
   now: number;
-  onJob: (job: Job) => void;
+  onChange: () => void;
 }): ReactElement {
   const { words, language } = useWords();
   const open = (): void => goTo({ name: "study", jobId: job.id, findingId: null });
@@ -95,7 +95,7 @@ const JobRow = memo(function JobRow({
         <Took job={job} />
       </td>
       <td className="job-actions">
-        <JobActions job={job} onJob={onJob} />
+        <JobActions job={job} onChange={onChange} />
       </td>
     </tr>
   );
@@ -173,13 +173,13 @@ function Took({ job }: { job: Job }): ReactElement | null {
   return <span className="job-detail">{words.worklist.took(duration(seconds, language))}</span>;
 }
 
-function JobActions({ job, onJob }: { job: Job; onJob: (job: Job) => void }): ReactElement | null {
+function JobActions({ job, onChange }: { job: Job; onChange: () => void }): ReactElement | null {
   const { words } = useWords();
   const { complain } = usePage();
   const mayOperate = useRole("operator");
   if (!mayOperate) return null;
   const act = (request: Promise<unknown>): void => {
-    request.then(() => getJob(job.id)).then(onJob, complain);
+    request.then(onChange, complain);
   };
   if (canCancel(job)) {
     return (

@@ -2,7 +2,6 @@
 
 import { useCallback, useState, type ReactElement } from "react";
 import { uploadFiles } from "../api/client";
-import type { Job } from "../api/schemas";
 import { usePage, useWords } from "../parts/context";
 import { Icon } from "../parts/icons";
 import { percent } from "../words/dictionary";
@@ -21,7 +20,7 @@ export interface UploadsState {
 
 let lastId = 0;
 
-export function useUploads(onJob: (job: Job) => void): UploadsState {
+export function useUploads(onSent: () => void): UploadsState {
   const { complain } = usePage();
   const [underWay, setUnderWay] = useState<readonly Upload[]>([]);
   const send = useCallback(
@@ -33,12 +32,12 @@ export function useUploads(onJob: (job: Job) => void): UploadsState {
         setUnderWay((all) => all.map((one) => (one.id === upload.id ? { ...one, share } : one)));
       setUnderWay((all) => [...all, upload]);
       uploadFiles(files, priority, change, upload.abort.signal)
-        .then(onJob, (problem: unknown) => {
+        .then(onSent, (problem: unknown) => {
           if (!upload.abort.signal.aborted) complain(problem);
         })
         .finally(() => setUnderWay((all) => all.filter((one) => one.id !== upload.id)));
     },
-    [complain, onJob],
+    [complain, onSent],
   );
   return { underWay, send };
 }

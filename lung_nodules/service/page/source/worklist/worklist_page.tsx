@@ -16,10 +16,11 @@ import { Uploads, useUploads } from "./uploads";
 
 export interface WorklistProps {
   readonly listen: (listener: (job: Job) => void) => () => void;
+  readonly epoch: number;
   readonly onHelp: () => void;
 }
 
-export function WorklistPage({ listen, onHelp }: WorklistProps): ReactElement {
+export function WorklistPage({ listen, epoch, onHelp }: WorklistProps): ReactElement {
   const { words } = useWords();
   const mayOperate = useRole("operator");
   const [list, dispatch] = useReducer(worklistReducer, EMPTY);
@@ -28,11 +29,16 @@ export function WorklistPage({ listen, onHelp }: WorklistProps): ReactElement {
   const table = useRef<HTMLTableElement>(null);
   const filter = `${list.group} ${list.text}`;
 
+  const underWay = useRef(new AbortController());
   const load = useCallback(
-    (cursor: string | null, signal: AbortSignal) => {
+    (cursor: string | null) => {
+      underWay.current.abort();
+      const { signal } = (underWay.current = new AbortController());
       dispatch({ type: "load" });
       listJobs({ states: STATES_OF[list.group], text: list.text.trim(), cursor }, signal).then(
-        (page) => dispatch({ type: "page", page, first: cursor === null }),
+        (page) => {
+          if (!signal.aborted) dispatch({ type: "page", page, first: cursor === null });
+        },
         (problem: unknown) => {
           if (!signal.aborted) dispatch({ type: "problem", problem: problem instanceof Error ? problem : new Error() });
         },
@@ -40,21 +46,20 @@ export function WorklistPage({ listen, onHelp }: WorklistProps): ReactElement {
     },
     [list.group, list.text],
   );
+  const reload = useCallback(() => load(null), [load]);
   useEffect(() => {
-    const abort = new AbortController();
-    const timer = setTimeout(() => load(null, abort.signal), list.text ? 250 : 0); // while one types
+    const timer = setTimeout(reload, list.text ? 250 : 0); // while one types
     return () => {
       clearTimeout(timer);
-      abort.abort();
+      underWay.current.abort();
     };
-  }, [load, list.text]);
+  }, [reload, list.text, epoch]);
   useEffect(() => listen((job) => dispatch({ type: "job", job })), [listen]);
   useEffect(() => {
     document.title = `${words.worklist.title} · ${words.app}`;
   }, [words]);
 
-  const onJob = useCallback((job: Job) => dispatch({ type: "job", job }), []);
-  const uploads = useUploads(onJob);
+  const uploads = useUploads(reload);
   useKeys("worklist", (command) => {
     if (command === "help") onHelp();
     else if (command === "search") search.current?.focus();
@@ -103,18 +108,18 @@ export function WorklistPage({ listen, onHelp }: WorklistProps): ReactElement {
       </div>
       <Uploads uploads={uploads} />
       {list.problem ? (
-        <ProblemPanel problem={list.problem} onRetry={() => load(null, new AbortController().signal)} />
+        <ProblemPanel problem={list.problem} onRetry={reload} />
       ) : list.loaded && list.jobs.length === 0 ? (
         <Nothing filtered={filter !== "all "} />
       ) : (
-        <JobTable ref={table} jobs={list.jobs} loading={!list.loaded} onJob={onJob} />
+        <JobTable ref={table} jobs={list.jobs} loading={!list.loaded} onChange={reload} />
       )}
       {list.cursor !== null ? (
         <button
           type="button"
           className="button worklist-more"
           disabled={list.loading}
-          onClick={() => load(list.cursor, new AbortController().signal)}
+          onClick={() => load(list.cursor)}
         >
           {words.worklist.more}
         </button>
@@ -125,7 +130,6 @@ export function WorklistPage({ listen, onHelp }: WorklistProps): ReactElement {
           onClose={() => setSubmitting(false)}
           onFiles={uploads.send}
           onJob={(job) => {
-            onJob(job);
             setSubmitting(false);
             goTo({ name: "study", jobId: job.id, findingId: null });
           }}
