@@ -141,10 +141,17 @@ def test_the_settings_are_the_services_own(services: dict[str, dict[str, Any]]) 
 
 def test_the_debian_variant_changes_images_alone(services: dict[str, dict[str, Any]]) -> None:
     debian = interpolated("compose.debian.yaml")["services"]
-    assert set(debian) == set(services)
+    assert set(debian) == set(services) - set(OURS)
     assert {key for service in debian.values() for key in service} == {"image", "build"}
     for service in debian.values():
         assert (REPOSITORY / service["build"]["dockerfile"]).is_file()
+
+
+def test_our_image_is_built_once_and_before_it_is_needed(services: dict[str, dict[str, Any]]) -> None:
+    assert [name for name, service in services.items() if "build" in service] == ["archive-volume"]
+    assert {services[name]["image"] for name in (*OURS, "archive-volume")} == {"lung-nodules-service:0.1.0"}
+    assert "archive-volume" in services["archive"]["depends_on"]
+    assert all("archive" in services[name]["depends_on"] for name in ("viewer", "worker", "watcher"))
 
 
 def test_prepare_makes_secrets_once_and_for_nobody_else(tmp_path: Path) -> None:
