@@ -73,3 +73,16 @@ def test_every_package_is_pinned():
     package = json.loads((PAGE / "package.json").read_text(encoding="utf-8"))
     versions = {**package["dependencies"], **package["devDependencies"]}
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in versions.values())
+
+
+def refusal_codes(folder):
+    """Codes of the refusals that are raised in a folder of the library."""
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / folder).rglob("*.py"))
+    return set(re.findall(r'(?:InputRefusal|ModelRefusal|UploadRefusal|ArchiveRefusal)\(\s*"([a-z-]+)"', sources))
+
+
+def test_every_reason_for_which_a_study_is_refused_has_words():
+    known = set(re.findall(r'^  "?([\w-]+)"?: \[', words("reasons"), re.MULTILINE))
+    codes = refusal_codes("lung_nodules/stages") | refusal_codes("lung_nodules/archive")
+    assert len(codes) >= 20
+    assert codes <= known

@@ -51,9 +51,7 @@ export function StateSign({ state }: { state: JobState }): ReactElement {
 export function ProblemText({ problem }: { problem: Error }): ReactElement {
   const { words } = useWords();
   const known = problem instanceof Problem ? problem : new Problem(0, "page", problem.message);
-  const { titles } = words.problems;
-  const title =
-    titles[known.code] ?? words.reasons[known.code] ?? (known.message || words.problems.other(known.status));
+  const title = words.reasons[known.code] ?? (known.message || words.problems.other(known.status));
   return (
     <>
       <strong>{title}</strong>

@@ -22,7 +22,7 @@ export function Failed({ job, onChange }: { job: Job; onChange: () => void }): R
         {reason ? (
           <>
             <h2>{title ?? <span lang="en">{reason.sentence}</span>}</h2>
-            {title ? <p lang="en">{reason.sentence}</p> : null}
+            {title && reason.sentence !== `${title}.` ? <p lang="en">{reason.sentence}</p> : null}
             {reason.advice ? (
               <div className="failed-advice">
                 <h3>{words.study.advice}</h3>

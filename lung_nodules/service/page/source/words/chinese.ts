@@ -1,6 +1,7 @@
 /** Chinese, simplified. */
 
 import type { Words } from "./english";
+import { reasonsIn } from "./reasons";
 
 export const chinese: Words = {
   name: "中文",
@@ -384,13 +385,6 @@ export const chinese: Words = {
   },
 
   problems: {
-    titles: {
-      unreachable: "服务没有响应",
-      "unexpected-answer": "本页面无法理解服务的回答",
-      "queue-full": "等待的检查过多，暂不接受新的检查",
-      "job-not-found": "没有这个检查",
-      "role-too-low": "您的角色无权进行此操作",
-    },
     other: (status) => `服务返回错误 (${status})`,
     again: "重试",
     retryAfter: (seconds) => `请在 ${seconds} 秒后重试。`,
@@ -398,33 +392,5 @@ export const chinese: Words = {
     reload: "重新加载",
   },
 
-  reasons: {
-    "no-images": "没有找到图像",
-    "no-usable-ct": "没有可读取的 CT",
-    "not-axial": "不是横断面图像",
-    "not-ct": "不是 CT",
-    "not-hu": "像素值不是亨氏单位",
-    "no-lungs": "没有找到肺部",
-    localizer: "定位像，不是断层图像",
-    "too-few-slices": "层数过少",
-    "too-large": "过大",
-    "missing-slices": "有缺失的层",
-    "missing-geometry": "图像没有说明各层的位置",
-    "inconsistent-slices": "各层不属于同一组",
-    "duplicate-uid": "一个标识对应多幅图像",
-    "invalid-rescale": "重标度值无法使用",
-    "invalid-uid": "标识无效",
-    "multiple-patients": "含有多名患者",
-    "unsupported-pixel-format": "不支持的像素格式",
-    "unsupported-transfer-syntax": "不支持的压缩方式",
-    "thicker-slices": "层厚大于所选序列",
-    chosen: "已选用",
-    "archive-unreachable": "影像归档没有响应",
-    "archive-short-count": "影像归档发送的图像少于其登记的数量",
-    "archive-auth": "影像归档拒绝访问",
-    "study-not-found": "影像归档中没有此检查",
-    "time-limit": "超过允许的时间",
-    "internal-error": "程序内部错误",
-    crashed: "分析被中断",
-  },
+  reasons: reasonsIn("zh"),
 };

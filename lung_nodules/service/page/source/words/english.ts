@@ -1,5 +1,7 @@
 /** English: the words that every other language must have, too. */
 
+import { reasonsIn } from "./reasons";
+
 export const english = {
   name: "English",
   app: "Lung nodules",
@@ -375,13 +377,6 @@ export const english = {
   },
 
   problems: {
-    titles: {
-      unreachable: "The service does not answer",
-      "unexpected-answer": "The service answered in a way that this page does not understand",
-      "queue-full": "So many studies wait that no more are taken now",
-      "job-not-found": "There is no such study",
-      "role-too-low": "Your role may not do this",
-    } as Record<string, string>,
     other: (status: number) => `The service answered with an error (${status})`,
     again: "Try again",
     retryAfter: (seconds: number) => `Try again in ${seconds} s.`,
@@ -389,36 +384,7 @@ export const english = {
     reload: "Load it again",
   },
 
-  /** Reasons by code; the service's own sentence, which is English, stands below. */
-  reasons: {
-    "no-images": "No images were found",
-    "no-usable-ct": "No CT that can be read",
-    "not-axial": "The slices are not axial",
-    "not-ct": "Not a CT",
-    "not-hu": "The values are not Hounsfield units",
-    "no-lungs": "No lungs were found",
-    localizer: "A localizer, not cross-sections",
-    "too-few-slices": "Too few slices",
-    "too-large": "Too large",
-    "missing-slices": "Slices are missing",
-    "missing-geometry": "The slices do not say where they lie",
-    "inconsistent-slices": "The slices do not belong together",
-    "duplicate-uid": "One identifier stands for several images",
-    "invalid-rescale": "The rescale values cannot be used",
-    "invalid-uid": "An identifier is not valid",
-    "multiple-patients": "More than one patient",
-    "unsupported-pixel-format": "Pixel format not supported",
-    "unsupported-transfer-syntax": "Compression not supported",
-    "thicker-slices": "Thicker slices than the chosen series",
-    chosen: "Chosen",
-    "archive-unreachable": "The archive does not answer",
-    "archive-short-count": "The archive sent fewer images than it lists",
-    "archive-auth": "The archive does not let us in",
-    "study-not-found": "The study is not in the archive",
-    "time-limit": "It took longer than allowed",
-    "internal-error": "An error of the program",
-    crashed: "The analysis was stopped",
-  } as Record<string, string>,
+  reasons: reasonsIn("en"),
 };
 
 export type Words = typeof english;
