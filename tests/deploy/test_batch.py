@@ -83,7 +83,7 @@ def wait_for(condition: Callable[[], object]) -> bool:
     return False
 
 
-@pytest.mark.slow
+@pytest.mark.service
 def test_each_study_is_a_row(finished: Finished) -> None:
     rows = rows_of(finished.output)
     assert {source: (row["state"], row["code"]) for source, row in rows.items()} == {
@@ -113,7 +113,7 @@ def test_a_second_start_reads_nothing(bench: Bench, cohort: Path, finished: Fini
     assert {path: path.stat().st_mtime_ns for path in (finished.output / "results").rglob("*")} == before
 
 
-@pytest.mark.slow
+@pytest.mark.service
 def test_a_study_with_another_content_or_other_settings_is_read_again(bench: Bench, tmp_path: Path) -> None:
     root, output = tmp_path / "cohort", tmp_path / "out"
     bench.add_study(root / "study")
@@ -135,7 +135,7 @@ def test_a_study_with_another_content_or_other_settings_is_read_again(bench: Ben
     assert "2 read now, 0 known" in out
 
 
-@pytest.mark.slow
+@pytest.mark.service
 def test_a_kill_leaves_nothing_partial_and_the_next_start_finishes(
     bench: Bench, cohort: Path, finished: Finished, tmp_path: Path
 ) -> None:
@@ -153,7 +153,7 @@ def test_a_kill_leaves_nothing_partial_and_the_next_start_finishes(
     assert timeless(rows_of(tmp_path)) == finished.rows
 
 
-@pytest.mark.slow
+@pytest.mark.service
 def test_a_stop_ends_the_workers_and_still_writes_the_table(bench: Bench, cohort: Path, tmp_path: Path) -> None:
     process = bench.batch(cohort, tmp_path)
     assert wait_for(lambda: list(tmp_path.glob("rows/*.json")))
@@ -166,7 +166,7 @@ def test_a_stop_ends_the_workers_and_still_writes_the_table(bench: Bench, cohort
     assert psutil.wait_procs(workers, timeout=10)[1] == []
 
 
-@pytest.mark.slow
+@pytest.mark.service
 def test_a_study_whose_process_dies_or_takes_too_long_is_a_row_and_the_others_go_on(
     bench: Bench, cohort: Path, tmp_path: Path
 ) -> None:
@@ -213,7 +213,7 @@ def test_headers_group_any_tree_by_study(bench: Bench, tmp_path: Path) -> None:
     assert {study.name for study in studies.values()} == {name_of(uid) for uid in studies if uid}
 
 
-@pytest.mark.slow
+@pytest.mark.service
 def test_by_folder_a_folder_with_two_studies_is_refused(bench: Bench, tmp_path: Path) -> None:
     root = tmp_path / "cohort"
     bench.add_study(root / "patient" / "one")
@@ -238,7 +238,7 @@ def test_ray_reads_the_same_cohort_with_two_workers(
     assert "0 read now, 4 known" in out
 
 
-@pytest.mark.slow
+@pytest.mark.service
 def test_a_query_reads_the_studies_of_an_archive(
     bench: Bench, cohort: Path, finished: Finished, tmp_path: Path
 ) -> None:
@@ -278,7 +278,7 @@ def test_a_query_that_cannot_be_read_is_refused(text: str) -> None:
         parse_query(text)
 
 
-@pytest.mark.slow
+@pytest.mark.service
 def test_shards_part_a_cohort_and_a_last_start_collects_them(bench: Bench, cohort: Path, tmp_path: Path) -> None:
     for index in range(2):
         code, _, err = bench.run(cohort, tmp_path, "--shard", "2", JOB_COMPLETION_INDEX=str(index))
