@@ -45,8 +45,9 @@ $(PAGE)/dist/index.html: $(shell find $(PAGE) -name node_modules -prune -o -name
 	@$(BIN)/python $(PAGE)/build.py
 	@touch $@
 
-serve: page  ## Start the service on 127.0.0.1: queue, workers, API and page.
-	@$(BIN)/lung-nodules serve
+serve: page  ## Start the service on 127.0.0.1 with the demo study: queue, workers, API and page.
+	@test -d $(DEMO)/study/dicom || $(BIN)/lung-nodules phantom $(DEMO)/study
+	@$(BIN)/lung-nodules serve --demo $(DEMO)/study/dicom
 
 test: check  ## Run all checks and tests but those of the targets below.
 	$(BIN)/python -m pytest -m "not training and not service and not viewer and not compose"

@@ -39,6 +39,15 @@ def serve(
     data: DataOption = None,
     models: ModelsOption = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Studies read at a time.", show_default="1")] = None,
+    demo: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            exists=True,
+            file_okay=False,
+            help="A study that an empty service begins with: DICOM files.",
+        ),
+    ] = None,
     only: Annotated[list[Part] | None, typer.Option(help="Start this part alone; may be repeated.")] = None,
 ) -> None:
     """Start the service: queue, workers, API and page, on this machine's own address unless told otherwise."""
@@ -46,7 +55,7 @@ def serve(
 
     given = {"host": host, "port": port, "workers": None if workers is None else {"count": workers}}
     settings = _read_settings(config, data, models, given)
-    supervise(settings, frozenset(part.value for part in only or Part))
+    supervise(settings, frozenset(part.value for part in only or Part), demo)
 
 
 def worker(config: ConfigOption = None, data: DataOption = None, models: ModelsOption = None) -> None:

@@ -45,12 +45,13 @@ class Child:
     quick_deaths: int = field(default=0)
 
 
-def supervise(settings: ServiceSettings, parts: frozenset[str]) -> None:
+def supervise(settings: ServiceSettings, parts: frozenset[str], demo: Path | None = None) -> None:
     """Run the service until SIGTERM or SIGINT.
 
     Args:
         settings: Of the service.
         parts: What to start of database, api, workers, watch and listener; one that is not configured is passed over.
+        demo: DICOM files of a study that an empty service begins with.
 
     Raises:
         UsageRefusal: ``data-folder-in-use``, or what keeps the database from starting.
@@ -63,14 +64,15 @@ def supervise(settings: ServiceSettings, parts: frozenset[str]) -> None:
 
         run_listener(settings)
         return
-    Supervisor(settings, parts).run()
+    Supervisor(settings, parts, demo).run()
 
 
 class Supervisor:
     """See `supervise`."""
 
-    def __init__(self, settings: ServiceSettings, parts: frozenset[str]) -> None:
+    def __init__(self, settings: ServiceSettings, parts: frozenset[str], demo: Path | None = None) -> None:
         self._settings = settings
+        self._demo = demo
         self._parts = parts
         self._name = "-".join(sorted(parts))
         self._stop = threading.Event()
@@ -117,8 +119,14 @@ class Supervisor:
         return path
 
     def _announce(self) -> None:
-        if "api" in self._parts:
-            sys.stderr.write(f"The service is at http://{self._settings.host}:{self._settings.port}\n")
+        if "api" not in self._parts:
+            return
+        address = f"http://{self._settings.host}:{self._settings.port}"
+        sys.stderr.write(f"The service is at {address}\n")
+        if self._demo is not None:
+            from lung_nodules.service.demo import submit_demo
+
+            sys.stderr.write(f"A study to look at: {address}/#/studies/{submit_demo(self._settings, self._demo).id}\n")
 
     def _keep_running(self, children: Sequence[Child]) -> None:
         if self._server is not None and not self._server.is_running():

@@ -67,6 +67,9 @@ class Reader:
             await self._link.kill()
             with suppress(LeaseLost):
                 await patiently(lambda: self._leave(attempt))
+        except BaseException:  # whatever it was, the child may still be at this study
+            await self._link.kill()
+            raise
 
     async def _watched(self, attempt: Attempt) -> None:
         """The steps, with signs of life beside them, within the time limit; and what follows from how they end."""

@@ -97,13 +97,14 @@ def main() -> None:
     set_up_logging(settings.log_level)
     steps = Steps(settings)
     while True:
-        answer = _carry_out(steps, settings, orders.get(), answers)
-        _write(answers, answer)
+        order = orders.get()
+        answer = _carry_out(steps, settings, order, answers)
+        _write(answers, order, answer)
 
 
 def _carry_out(steps: Steps, settings: ServiceSettings, order: Mapping[str, Any], answers: IO[str]) -> dict[str, Any]:
     def tell(share: float, stage: str) -> None:
-        _write(answers, {"share": share, "stage": stage})
+        _write(answers, order, {"share": share, "stage": stage})
 
     progress = TellingProgress(tell, settings.workers.progress_s)
     try:
@@ -142,8 +143,9 @@ def _describe(refusal: Refusal, *, is_lasting: bool = True) -> dict[str, Any]:
     return {"refused": reason, "heals": heals, "input": at_fault}
 
 
-def _write(answers: IO[str], answer: Mapping[str, Any]) -> None:
-    answers.write(json.dumps(answer) + "\n")
+def _write(answers: IO[str], order: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+    """An answer bears its order's number, so that it cannot be taken for that to another."""
+    answers.write(json.dumps({**answer, "number": order["number"]}) + "\n")
     answers.flush()
 
 

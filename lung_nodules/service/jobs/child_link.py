@@ -53,6 +53,7 @@ class ChildLink:
         self._settings = settings
         self._process: asyncio.subprocess.Process | None = None
         self._num_studies = 0
+        self._num_orders = 0
 
     @property
     def pid(self) -> int | None:
@@ -73,7 +74,8 @@ class ChildLink:
             ChildCrashed: The child is gone.
         """
         process = await self._running()
-        order = {"step": step, "job": job.model_dump(mode="json"), **more}
+        self._num_orders += 1
+        order = {"step": step, "job": job.model_dump(mode="json"), "number": self._num_orders, **more}
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -81,6 +83,8 @@ class ChildLink:
             await process.stdin.drain()
             while line := await process.stdout.readline():
                 answer = json.loads(line)
+                if answer["number"] != order["number"]:  # of an order that nobody waits for any more
+                    continue
                 if "share" in answer:
                     await tell(answer["share"], answer["stage"])
                 elif "refused" in answer:
