@@ -20,6 +20,7 @@ from scipy.spatial import cKDTree
 MAX_READERS = 4
 _SHORTENED_BY = 0.9  # as pylidc does
 _LEAST_REACH_MM = 0.1
+_DECIMALS = 6  # of distances that are compared, mm
 
 Points = npt.NDArray[np.float64]
 Group = tuple[int, ...]
@@ -69,12 +70,17 @@ def _can_be_one(group: Group, readers: Sequence[int | None]) -> bool:
 def _join_nearest(group: Group, centers: Points, readers: Sequence[int | None]) -> list[Group]:
     """Join pair by pair, the nearest centres first, whatever can be one nodule."""
     group_of: dict[int, Group] = {member: (member,) for member in group}
-    pairs = sorted(combinations(group, 2), key=lambda pair: float(np.linalg.norm(centers[pair[0]] - centers[pair[1]])))
-    for first, second in pairs:
+    for first, second in sorted(combinations(group, 2), key=lambda pair: _nearness(pair, centers)):
         joined = tuple(sorted({*group_of[first], *group_of[second]}))
         if group_of[first] != group_of[second] and _can_be_one(joined, readers):
             group_of.update(dict.fromkeys(joined, joined))
     return list(set(group_of.values()))
+
+
+def _nearness(pair: tuple[int, int], centers: Points) -> tuple[float, list[list[float]]]:
+    """The distance of two centres, mm; of equal ones the place decides, as the order of the marks means nothing."""
+    places = sorted(centers[member].tolist() for member in pair)
+    return round(float(np.linalg.norm(centers[pair[0]] - centers[pair[1]])), _DECIMALS), places
 
 
 def _distances(points_mm: Sequence[Points], reach_mm: float) -> Points:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from lidc_files import database_scans
 
@@ -56,6 +57,7 @@ class TestDrawn:
         assert cluster_marks([*crowded, *elsewhere], [0, 0, 0, 1], REACH_MM) == ((0,), (1,), (2, 3))
 
 
+@example(places=[(0.02, 1), (0.05, 0), (0.08, 1)], order=random.Random(4))  # the middle one is as near to both
 @given(
     places=st.lists(st.tuples(st.floats(0, 60), st.integers(0, 3)), min_size=1, max_size=12),
     order=st.randoms(use_true_random=False),
