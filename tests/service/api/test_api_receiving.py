@@ -17,6 +17,7 @@ from lung_nodules.service.api.uploads.limits import Limits, UploadRefusal
 from lung_nodules.service.api.uploads.multipart import FilesParser
 from lung_nodules.service.api.uploads.unzip import unpack
 
+END_OF_ZIP = b"PK\x05\x06"  # within a comment it hides the true end from zipfile and from others
 LIMITS = Limits(max_bytes=200_000, max_files=20, max_ratio=200.0)
 contents = st.lists(st.binary(min_size=1, max_size=3000).filter(lambda data: not data.startswith(b"PK")), max_size=8)
 names = st.text(st.characters(exclude_characters="/\\\0:.", exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -48,7 +49,7 @@ def unpacked(body: bytes, limits: Limits = LIMITS) -> list[bytes]:
         names, st.binary(max_size=3000).filter(lambda data: not data.startswith(b"PK")), max_size=8
     ),
     method=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
-    comment=st.binary(max_size=300),
+    comment=st.binary(max_size=300).filter(lambda text: END_OF_ZIP not in text),
 )
 def test_what_was_packed_comes_out(members: dict[str, bytes], method: int, comment: bytes) -> None:
     assert unpacked(zipped(members, method, comment)) == list(members.values())
