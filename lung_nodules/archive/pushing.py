@@ -100,7 +100,7 @@ def _list_or_none(archive: Archive, study: str, series: str) -> Sequence[str]:
 
 
 def answer_or_code(store: Callable[[], Stored], retries: RetrySettings) -> Stored:
-    """Store one object, again where that can help; what does not heal becomes its answer.
+    """Store one object, again where that can help; what does not heal and is the object's own becomes its answer.
 
     Raises:
         ArchiveRefusal: What concerns the archive as a whole: it would be the same for the next object.
@@ -108,6 +108,6 @@ def answer_or_code(store: Callable[[], Stored], retries: RetrySettings) -> Store
     try:
         return call_with_retries(store, retries)
     except ArchiveRefusal as refusal:
-        if refusal.code in ("archive-too-large", "bad-query", "archive-not-supported", "archive-bad-answer"):
+        if refusal.code in ("archive-too-large", "bad-query", "archive-not-supported"):
             return Stored("push-rejected")
         raise

@@ -77,6 +77,27 @@ def test_studies_come_as_they_become_stable(fresh: Orthanc, tmp_path: Path) -> N
     assert came == [first], "late slices make it stable again"
 
 
+def test_what_a_killed_orthanc_never_calls_stable_is_not_lost(tmp_path: Path) -> None:
+    """New studies, and late slices; for a reader that was there, and for one that comes later with its cursor."""
+    need_orthanc(dicomweb=True)
+    config = {"StableAge": 3}
+    with start_orthanc(tmp_path / "orthanc", dicomweb=True, config=config) as slow:
+        uid, files = small_series(tmp_path / "first")
+        feed, cursor = feed_of(slow), 0
+        for part in (files[:4], files[4:]):
+            slow.add(part)
+            studies, before = feed.changes(cursor)
+            assert (studies, before) == ((), cursor), "the cursor waits with the study"
+            slow.stop(kill=True)
+            slow.start()
+            came, later = follow(feed_of(slow), before, 1)
+            assert came == [uid]
+            came, cursor = follow(feed, before, 1)
+            assert (came, cursor) == ([uid], later)
+            assert cursor == slow.get("/changes?last")["Last"]
+            assert feed.changes(cursor) == ((), cursor)
+
+
 def test_a_study_that_is_gone_is_left_out(fresh: Orthanc, tmp_path: Path) -> None:
     _, files = small_series(tmp_path / "first")
     fresh.add(files)

@@ -224,11 +224,13 @@ class JobDesk:
         if order.content_hash is None:
             condition, values = "content_hash IS NULL AND state = 'queued'", []
         else:
-            states = "state IN ('queued', 'running', 'done', 'refused', 'set_aside')"
+            # a job that ended while its results were stored has read the study: to be tried again, not anew
+            states = f"(state IN ('queued', 'running', 'done', 'refused', 'set_aside') OR {_READ_AND_NOT_DONE})"
             condition = f"content_hash = %s AND duplicate_of IS NULL AND NOT pruned AND {states}"
             values = [order.content_hash]
         query = (
-            f"SELECT {COLUMNS}, ticket FROM jobs WHERE study_key = %s AND models_hash = %s AND {condition} FOR UPDATE"  # noqa: S608
+            f"SELECT {COLUMNS}, ticket FROM jobs WHERE study_key = %s AND models_hash = %s AND {condition}"  # noqa: S608
+            f" ORDER BY {_READ_AND_NOT_DONE}, number DESC LIMIT 1 FOR UPDATE"
         )
         row = await _fetch(connection, query, key, self.models_hash, *values)
         if row is None:
@@ -274,6 +276,8 @@ class JobDesk:
         if job.source.kind == "upload" and job.source.path:
             remove_upload(self.settings.data_folder, job.source.path)
 
+
+_READ_AND_NOT_DONE = "(state IN ('failed', 'cancelled') AND step IN ('store', 'notify'))"
 
 # The version of a job among those of its study, and the one that it replaces; right only when its content is known.
 NUMBER_VERSION = (

@@ -24,6 +24,8 @@ from lung_nodules.service.settings import ServiceSettings
 logger = logging.getLogger(__name__)
 
 SUBMITTER = "watch"
+_GONE = ("study-not-found", "bad-uid")  # nothing is left to read
+_MAX_REFUSALS = 3
 
 
 def run_watcher(settings: ServiceSettings) -> None:
@@ -108,16 +110,23 @@ class Watcher:
         return cursor
 
     async def _queue(self, study_instance_uid: str) -> None:
-        """Submit a study, waiting while the archive or the queue cannot take it; one without a CT is passed over."""
+        """Submit a study, waiting while the archive or the queue cannot take it; one without a CT is passed over.
+
+        An archive that is well and yet refuses one study again and again shall not hold up the others: the study is
+        queued with its content unknown, and its job says what is wrong.
+        """
+        num_refusals = 0
         while True:
             try:
-                await self._submit(study_instance_uid)
+                await self._submit(study_instance_uid, is_content_known=num_refusals < _MAX_REFUSALS)
             except InputRefusal:
                 return  # no CT
             except ArchiveRefusal as refusal:
-                if not refusal.heals:
+                if refusal.code in _GONE:
                     logger.warning("a study cannot be queued: %s", refusal.code)
                     return
+                logger.info("a study waits: %s", refusal.code)
+                num_refusals += await asyncio.to_thread(self._is_archive_well)
                 await asyncio.sleep(self._settings.poll_s)
             except QueueFull as full:
                 logger.info("the queue is full; waiting")
@@ -125,10 +134,20 @@ class Watcher:
             else:
                 return
 
-    async def _submit(self, study_instance_uid: str) -> None:
+    def _is_archive_well(self) -> bool:
+        try:
+            self._archive.check()
+        except ArchiveRefusal as refusal:
+            logger.warning("the archive: %s", refusal.code)
+            return False
+        return True
+
+    async def _submit(self, study_instance_uid: str, *, is_content_known: bool) -> None:
         from lung_nodules.archive.fetching import content_of
 
-        content = await asyncio.to_thread(content_of, self._archive, study_instance_uid)
+        content = None
+        if is_content_known:
+            content = await asyncio.to_thread(content_of, self._archive, study_instance_uid)
         source = Source(kind="archive", archive=self._name, study_instance_uid=study_instance_uid)
         order = JobOrder(source=source, priority=self._settings.priority, submitted_by=SUBMITTER, content_hash=content)
         await patiently(lambda: self._desk.submit(order))

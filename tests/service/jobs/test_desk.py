@@ -167,6 +167,23 @@ def test_a_ticket_of_the_past_begins_nothing(settings, run):
     run(scenario())
 
 
+@pytest.mark.parametrize(("step", "is_same"), [(Step.fetch, False), (Step.analyse, False), (Step.store, True)])
+def test_what_failed_while_it_was_stored_is_tried_again_and_not_read_anew(settings, run, step, is_same):
+    """Part of its results may be in the archive, where they make the study stable once more."""
+
+    async def scenario():
+        async with open_desk(settings) as desk:
+            job = await desk.submit(study("1.1", "a"))
+            attempt = await claim_next(desk)
+            await ledger.enter_step(desk.pool, attempt, step)
+            await ledger.finish(desk.pool, attempt, JobState.failed, Reason(code="push-rejected", sentence="No."))
+            again = await desk.submit(study("1.1", "a"))
+            assert (again.id == job.id) == is_same
+            assert (again.state is JobState.failed) == is_same
+
+    run(scenario())
+
+
 def test_what_cannot_be_done_to_a_job_is_a_conflict(settings, run):
     async def scenario():
         async with open_desk(settings) as desk:

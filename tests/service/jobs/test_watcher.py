@@ -1,5 +1,6 @@
 """The watcher on a real desk and a real archive (a folder); the feed is a list that the test writes."""
 
+import asyncio
 import shutil
 
 import pydicom
@@ -129,3 +130,62 @@ def test_an_archive_that_is_away_is_asked_again_and_what_is_gone_is_passed_over(
 
     jobs = run(scenario())
     assert [job.source.study_instance_uid for job in jobs] == ["1.2.2"]
+
+
+class RefusingArchive:
+    """A real one that refuses one study, and perhaps everything."""
+
+    def __init__(self, archive, uid, code):
+        self._archive = archive
+        self._uid = uid
+        self._code = code
+        self.is_well = True
+        self.num_checks = 0
+
+    def check(self):
+        self.num_checks += 1
+        if not self.is_well:
+            raise ArchiveRefusal("archive-busy", "Later.")
+
+    def find_series(self, uid):
+        if uid == self._uid:
+            raise ArchiveRefusal(self._code, "No.")
+        return self._archive.find_series(uid)
+
+    def find_instances(self, study_uid, series_uid):
+        return self._archive.find_instances(study_uid, series_uid)
+
+
+@pytest.mark.parametrize("code", ["archive-short-count", "archive-error", "archive-auth"])
+def test_a_study_that_a_healthy_archive_refuses_holds_up_no_other_and_is_not_lost(watched, run, code):
+    async def scenario():
+        with open_archive(watched.archives["pacs"], "pacs") as archive:
+            async with open_desk(watched) as desk:
+                refusing = RefusingArchive(archive, "1.2.1", code)
+                await look_to_the_end(Watcher(desk, "pacs", refusing, ListedChanges(["1.2.1", "1.2.2"])))
+                return await jobs_of(desk)
+
+    second, first = run(scenario())
+    assert (first.source.study_instance_uid, first.content_hash) == ("1.2.1", None)
+    assert second.source.study_instance_uid == "1.2.2"
+    assert second.content_hash is not None
+
+
+def test_while_the_archive_as_a_whole_is_not_well_studies_wait(watched, run):
+    async def scenario():
+        with open_archive(watched.archives["pacs"], "pacs") as archive:
+            async with open_desk(watched) as desk:
+                refusing = RefusingArchive(archive, "1.2.1", "archive-auth")
+                refusing.is_well = False
+                following = asyncio.create_task(
+                    Watcher(desk, "pacs", refusing, ListedChanges(["1.2.1"])).follow(), name="following"
+                )
+
+                async def was_looked_at():
+                    return refusing.num_checks > 6
+
+                await until(was_looked_at)
+                following.cancel()
+                return await jobs_of(desk), await read_cursor(desk.pool, "pacs")
+
+    assert run(scenario()) == ((), 0)
