@@ -1,19 +1,18 @@
 """Slices for the page: the CT and the findings' labels in small files that a browser draws without DICOM.
 
-`meta.json` says what there is: `num_slices`, `rows`, `columns`; `spacing_mm` between slices, rows and columns;
-`origin_lps` and `direction`, as `Geometry` has them; `low_hu` and `high_hu`, the extremes; `labels`, the slices that
-have some. `slices/0000.hu.gz` holds HU and `labels/0000.labels.gz` the findings' `outline_label`, 0 elsewhere; both
-gzip'd, row-major, little endian, int16 and uint16.
+`meta.json` says what there is (`PreviewMeta`). `slices/0000.hu.gz` holds HU and `labels/0000.labels.gz` the findings'
+`outline_label`, 0 elsewhere; both gzip'd, row-major, little endian, int16 and uint16.
 """
 
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +23,25 @@ if TYPE_CHECKING:
 META = "meta.json"
 _LEVEL = 1  # noise does not pack well at any level
 _NUM_THREADS = 2
+
+
+Vector = tuple[float, float, float]
+
+
+class PreviewMeta(BaseModel):
+    """What slices there are and where they lie: `meta.json`, and what the API gives of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    num_slices: int
+    rows: int
+    columns: int
+    spacing_mm: Vector  # from slice to slice, row to row, column to column
+    origin_lps: Vector  # of the first voxel, mm
+    direction: tuple[Vector, Vector, Vector]  # row k: LPS direction of array axis k
+    low_hu: int
+    high_hu: int
+    labels: tuple[int, ...]  # slices that have some
 
 
 def write_preview(volume: Volume, label_map: npt.NDArray[np.uint16], labels: Collection[int], folder: Path) -> None:
@@ -42,7 +60,7 @@ def write_preview(volume: Volume, label_map: npt.NDArray[np.uint16], labels: Col
     with ThreadPoolExecutor(_NUM_THREADS) as threads:  # zlib lets go of the interpreter
         list(threads.map(lambda k: _write(slice_path(folder, k), volume.array[k], "<i2"), range(len(volume.array))))
         list(threads.map(lambda k: _write(labels_path(folder, k), kept[k], "<u2"), labelled))
-    (folder / META).write_text(json.dumps(_describe(volume, labelled)), encoding="utf-8")
+    (folder / META).write_text(_describe(volume, labelled).model_dump_json(), encoding="utf-8")
 
 
 def slice_path(folder: Path, index: int) -> Path:
@@ -69,17 +87,17 @@ def _write(path: Path, plane: npt.NDArray[Any], kind: str) -> None:
     path.write_bytes(gzip.compress(np.ascontiguousarray(plane, dtype=kind).tobytes(), _LEVEL, mtime=0))
 
 
-def _describe(volume: Volume, labelled: list[int]) -> dict[str, Any]:
+def _describe(volume: Volume, labelled: list[int]) -> PreviewMeta:
     geometry = volume.geometry
     num_slices, rows, columns = geometry.shape
-    return {
-        "num_slices": num_slices,
-        "rows": rows,
-        "columns": columns,
-        "spacing_mm": list(geometry.spacing_mm),
-        "origin_lps": list(geometry.origin_lps),
-        "direction": [list(axis) for axis in geometry.direction],
-        "low_hu": int(volume.array.min()),
-        "high_hu": int(volume.array.max()),
-        "labels": labelled,
-    }
+    return PreviewMeta(
+        num_slices=num_slices,
+        rows=rows,
+        columns=columns,
+        spacing_mm=geometry.spacing_mm,
+        origin_lps=geometry.origin_lps,
+        direction=geometry.direction,
+        low_hu=int(volume.array.min()),
+        high_hu=int(volume.array.max()),
+        labels=tuple(labelled),
+    )

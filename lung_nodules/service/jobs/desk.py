@@ -136,7 +136,7 @@ class JobDesk:
             await self._refuse_when_full(connection)
             change = (
                 "state = 'queued', crashes = 0, losses = 0, failures = 0, reason = NULL, cancel_requested = false,"
-                " finished_at = NULL, progress = 0, stage = ''"
+                " finished_at = NULL, progress = 0, stage = '', pruned = false"
             )
             try:
                 async with connection.transaction():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from pathlib import Path
 from uuid import uuid4
@@ -10,6 +9,9 @@ from uuid import uuid4
 import numpy as np
 from api_server import RunningApi
 from psycopg.types.json import Jsonb
+
+from lung_nodules.service.preview import write_preview
+from lung_nodules.stages.volume import Geometry, Volume
 
 STUDY = "1.2.826.0.1.3680043.8.498.77"
 PIXELS = np.arange(12, dtype="<i2").reshape(3, 4) - 1000
@@ -45,14 +47,12 @@ def add_result(api: RunningApi, **columns: object) -> str:
 
 
 def write_files(folder: Path) -> None:
-    (folder / "preview" / "slices").mkdir(parents=True)
-    (folder / "preview" / "labels").mkdir()
+    folder.mkdir(parents=True)
     (folder / "report.json").write_text(json.dumps({"report_version": "1.3", "findings": []}))
     (folder / "segmentation.dcm").write_bytes(bytes(128) + b"DICM" + bytes(64))
     (folder / "overview.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (folder / "origin.json").write_text("{}")
-    meta = {"num_slices": 2, "rows": 3, "columns": 4, "spacing_mm": [1, 0.7, 0.7], "label_slices": [1]}
-    (folder / "preview" / "meta.json").write_text(json.dumps(meta))
-    for index in range(2):
-        (folder / "preview" / "slices" / f"{index:04d}.hu.gz").write_bytes(gzip.compress((PIXELS + index).tobytes(), 1))
-    (folder / "preview" / "labels" / "0001.labels.gz").write_bytes(gzip.compress(LABELS.tobytes(), 1))
+    upright = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+    geometry = Geometry((0.0, 0.0, 0.0), (1.0, 0.7, 0.7), upright, (2, *PIXELS.shape))
+    labels = np.stack([np.zeros_like(LABELS), LABELS])
+    write_preview(Volume(np.stack([PIXELS, PIXELS + 1]), geometry), labels, [1], folder / "preview")

@@ -49,7 +49,7 @@ def test_no_other_name_is_a_file(api: RunningApi, job: str, name: str) -> None:
 
 
 def test_slices_and_labels_come_as_numbers(api: RunningApi, job: str) -> None:
-    assert api.client.get(f"{job}/slices").json()["label_slices"] == [1]
+    assert api.client.get(f"{job}/slices").json()["labels"] == [1]
     response = api.client.get(f"{job}/slices/1")
     assert response.headers["Content-Encoding"] == "gzip"
     np.testing.assert_array_equal(np.frombuffer(response.content, "<i2").reshape(3, 4), PIXELS + 1)

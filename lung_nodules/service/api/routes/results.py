@@ -17,6 +17,7 @@ from lung_nodules.service.api.schemas import FileEntry
 from lung_nodules.service.api.state import get_job, get_settings
 from lung_nodules.service.jobs.model import ENDED, Job, JobState
 from lung_nodules.service.jobs.results import ResultFolder
+from lung_nodules.service.preview import META, PreviewMeta
 from lung_nodules.service.security.access import GuardedRoute, Role, User, require
 from lung_nodules.service.settings import ServiceSettings
 
@@ -32,10 +33,11 @@ _META = {
     "rows": 512,
     "columns": 512,
     "spacing_mm": [1.0, 0.7, 0.7],
+    "origin_lps": [-180.0, -180.0, -300.0],
     "direction": [[0, 0, 1], [0, 1, 0], [1, 0, 0]],
     "low_hu": -1024,
     "high_hu": 3071,
-    "label_slices": [120, 121],
+    "labels": [120, 121],
 }
 _INLINE = re.compile(r"\.png$")
 
@@ -79,9 +81,9 @@ def download_file(_user: Viewer, results: Results, name: FileName) -> Response:
 
 
 @router.get("/slices", responses={**problems(), 200: json_example("Size and place of the volume.", _META)})
-def show_volume(_user: Scrolling, results: Results) -> dict[str, Any]:
+def show_volume(_user: Scrolling, results: Results) -> PreviewMeta:
     """Show how many slices there are, of what size, and which of them have labels."""
-    return dict(_json(results.preview / "meta.json"))
+    return PreviewMeta.model_validate(_json(results.preview / META))
 
 
 @router.get("/slices/{index}", responses={**problems(), **binary("application/octet-stream", "HU, int16, row by row.")})
