@@ -48,6 +48,17 @@ def test_no_other_name_is_a_file(api: RunningApi, job: str, name: str) -> None:
     assert response.headers["Content-Type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(("state", "step"), [("failed", "store"), ("queued", "store"), ("queued", "notify")])
+def test_results_that_could_not_be_stored_are_there(api: RunningApi, state: str, step: str) -> None:
+    job = f"/v1/jobs/{add_result(api, state=state, step=step)}"
+    assert api.client.get(f"{job}/report").json()["report_version"] == "1.3"
+
+
+def test_a_job_that_is_read_anew_shows_no_older_results(api: RunningApi) -> None:
+    job = f"/v1/jobs/{add_result(api, state='queued', step='analyse')}"
+    assert api.client.get(f"{job}/report").json()["code"] == "no-results"
+
+
 def test_slices_and_labels_come_as_numbers(api: RunningApi, job: str) -> None:
     assert api.client.get(f"{job}/slices").json()["labels"] == [1]
     response = api.client.get(f"{job}/slices/1")

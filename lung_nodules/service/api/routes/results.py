@@ -15,7 +15,7 @@ from lung_nodules.service.api.documents import binary, json_example, problems
 from lung_nodules.service.api.problems import ProblemRefusal
 from lung_nodules.service.api.schemas import FileEntry
 from lung_nodules.service.api.state import get_job, get_settings
-from lung_nodules.service.jobs.model import ENDED, Job, JobState
+from lung_nodules.service.jobs.model import ENDED, Job, JobState, Step
 from lung_nodules.service.jobs.results import ResultFolder
 from lung_nodules.service.preview import META, PreviewMeta
 from lung_nodules.service.security.access import GuardedRoute, Role, User, require
@@ -47,11 +47,14 @@ def get_results(
 ) -> ResultFolder:
     """The results of the job that a path names, or of the one that it is a duplicate of.
 
+    They are there from the step on in which they are stored: an archive that does not take them hides them from nobody.
+
     Raises:
         ProblemRefusal: 404 ``no-results``.
     """
     results = ResultFolder(settings.data_folder, job.duplicate_of or job.id)
-    if job.state != JobState.done or not results.exists():
+    is_read = job.state == JobState.done or job.step in (Step.store, Step.notify)
+    if not is_read or not results.exists():
         raise ProblemRefusal(404, "no-results", _why_none(job))
     return results
 
