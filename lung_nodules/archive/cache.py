@@ -84,8 +84,8 @@ class InstanceCache:
             size = path.stat().st_size
             self._make_room(size)
             stored.parent.mkdir(exist_ok=True)
+            link_or_copy(path, target)  # first: once it is stored, another process may make room of it
             path.replace(stored)
-            link_or_copy(stored, target)
             self._write_name(archive, key, digest)
 
     def num_bytes(self) -> int:
