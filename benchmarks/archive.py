@@ -19,13 +19,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("LUNG_NODULES_DATA", REPOSITORY.parent / "shared" / "data"))
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]  # the tests know how to start an Orthanc
 
-import pydicom  # noqa: E402
-from fault_proxy import is_slow, start_fault_proxy  # noqa: E402
-from real_orthanc import DICOMWEB_PLUGIN, PROGRAM, Orthanc, start_orthanc  # noqa: E402
+import pydicom  # noqa: E402  # after the path
+from fault_proxy import is_slow, start_fault_proxy  # noqa: E402  # after the path
+from real_orthanc import DICOMWEB_PLUGIN, PROGRAM, Orthanc, start_orthanc  # noqa: E402  # after the path
 
-from lung_nodules.archive.opening import open_archive  # noqa: E402
-from lung_nodules.archive.settings import ArchiveSettings, DicomwebSettings, DimseSettings  # noqa: E402
-from lung_nodules.archive.study_folder import StudyFolder  # noqa: E402
+from lung_nodules.archive.opening import open_archive  # noqa: E402  # after the path
+from lung_nodules.archive.settings import ArchiveSettings, DicomwebSettings, DimseSettings  # noqa: E402  # after the path
+from lung_nodules.archive.study_folder import StudyFolder  # noqa: E402  # after the path
 
 DELAY_S = 0.05
 FLIGHTS = (1, 4, 8)

@@ -25,12 +25,12 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "service" / "jobs")]
 
-import fixed_analysis  # noqa: E402
-from service_fixtures import write_study  # noqa: E402
+import fixed_analysis  # noqa: E402  # after the path
+from service_fixtures import write_study  # noqa: E402  # after the path
 
-from lung_nodules.service.jobs.desk import open_desk  # noqa: E402
-from lung_nodules.service.jobs.model import ENDED, Job, JobOrder, JobState, Source  # noqa: E402
-from lung_nodules.service.settings import ServiceSettings, read_service_settings  # noqa: E402
+from lung_nodules.service.jobs.desk import open_desk  # noqa: E402  # after the path
+from lung_nodules.service.jobs.model import ENDED, Job, JobOrder, JobState, Source  # noqa: E402  # after the path
+from lung_nodules.service.settings import ServiceSettings, read_service_settings  # noqa: E402  # after the path
 
 PERIOD_S = 0.02  # between two requests
 

@@ -334,4 +334,7 @@ def test_workers_share_the_cores_without_overlap(monkeypatch: pytest.MonkeyPatch
 
 
 def test_no_studies_need_no_process(tmp_path: Path) -> None:
+    before = set(psutil.Process().children(recursive=True))
     read_with_processes([], Plan(tmp_path, tmp_path, None, ""), 2, lambda outcome: pytest.fail(str(outcome)))
+    assert set(psutil.Process().children(recursive=True)) <= before
+    assert list(tmp_path.iterdir()) == []

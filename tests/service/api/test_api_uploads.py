@@ -166,6 +166,7 @@ def test_a_sender_that_goes_leaves_nothing(small: RunningApi) -> None:
         wait_for(lambda: spooled(small) != before)
     wait_for(lambda: spooled(small) == before)
     wait_for(lambda: small.query("SELECT count(*) FROM uploads u WHERE num_bytes = %s", len(body)) == [(0,)])
+    assert spooled(small) == before
 
 
 def test_a_quota_counts_what_waits_and_frees_what_is_deleted(

@@ -85,6 +85,8 @@ def test_what_dies_is_started_again_and_studies_go_on(run):
             os.kill(worker, signal.SIGKILL)
             second = await submit("second")
             await until(lambda: done(second))
+            (other,) = [pid for pid in processes_of(folder) if "worker" in command_of(pid)]
+            assert other != worker
         finally:
             await opened.__aexit__(None, None, None)
 

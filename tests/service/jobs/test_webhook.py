@@ -1,5 +1,6 @@
 import json
 import threading
+import urllib.request
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -94,5 +95,8 @@ def test_nobody_there_may_heal():
     assert caught.value.heals
 
 
-def test_without_a_url_nobody_is_told():
+def test_without_a_url_nobody_is_told(monkeypatch):
+    opened = []
+    monkeypatch.setattr(urllib.request, "build_opener", lambda *handlers: opened.append(handlers))
     send_webhook(WebhookSettings(), JOB, JobState.done)
+    assert opened == []

@@ -96,6 +96,7 @@ def test_the_list_is_filtered_and_searched(jobs, open_page):
     page.keyboard.press("/")
     page.keyboard.type("no such study")
     page.get_by_role("heading", name="No study matches").wait_for()
+    assert page.locator(".job").count() == 0
 
 
 def test_the_study_is_read_by_keyboard(study):
@@ -170,6 +171,7 @@ def test_each_tab_is_clean(study, tab):
     page = study()
     page.get_by_role("tab", name=tab).click()
     page.locator(".block").first.wait_for()
+    assert page.get_by_role("tab", name=tab).get_attribute("aria-selected") == "true"
     look(page, f"tab-{tab.lower()}")
 
 
@@ -215,7 +217,10 @@ def test_chinese_is_chinese(study):
 
 def test_the_light_theme_is_clean_too(study):
     page = study()
+    background = "() => getComputedStyle(document.documentElement).backgroundColor"
+    dark = page.evaluate(background)
     page.get_by_role("button", name="Theme: Light").click()
+    assert page.evaluate(background) != dark
     look(page, "study-light")
 
 
