@@ -32,6 +32,17 @@ def texts_of(item: Item, keyword: str) -> tuple[str, ...]:
     return tuple(text for value in named if value is not None and (text := str(value).strip()))
 
 
+def name_of(item: Item, keyword: str) -> str:
+    """A person's name in all of its forms, as PS3.5 6.2.1.2 joins them; empty where there is none."""
+    element = item.get(_tag(keyword))
+    values = element.get("Value") if isinstance(element, Mapping) else None
+    name = values[0] if isinstance(values, list) and values else None
+    if not isinstance(name, Mapping):
+        return text_of(item, keyword)
+    forms = (name.get(form) for form in ("Alphabetic", "Ideographic", "Phonetic"))
+    return "=".join(form.strip() if isinstance(form, str) else "" for form in forms).rstrip("=")
+
+
 def text_of(item: Item, keyword: str) -> str:
     """The first value of an element as text; empty where there is none."""
     return next(iter(texts_of(item, keyword)), "")
@@ -64,6 +75,7 @@ def read_study(item: Item) -> StudyEntry:
         num_series=number_of(item, "NumberOfStudyRelatedSeries"),
         num_instances=number_of(item, "NumberOfStudyRelatedInstances"),
         patient_id=text_of(item, "PatientID"),
+        patient_name=name_of(item, "PatientName"),
         accession_number=text_of(item, "AccessionNumber"),
         study_id=text_of(item, "StudyID"),
     )

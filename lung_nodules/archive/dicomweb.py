@@ -43,6 +43,7 @@ _STUDY_FIELDS = (
     "StudyID",
     "AccessionNumber",
     "PatientID",
+    "PatientName",
     "ModalitiesInStudy",
     "NumberOfStudyRelatedSeries",
     "NumberOfStudyRelatedInstances",
@@ -251,6 +252,7 @@ def _filters_of(query: StudyQuery) -> dict[str, str]:
     filters = {
         "StudyInstanceUID": query.study_instance_uid,
         "PatientID": _open_up(query.patient_id),
+        "PatientName": _open_up(query.patient_name),
         "AccessionNumber": _open_up(query.accession_number),
         "StudyDate": date_range(query),
         "ModalitiesInStudy": query.modality,

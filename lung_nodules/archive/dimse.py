@@ -44,6 +44,7 @@ _STUDY_KEYS = (
     "StudyID",
     "AccessionNumber",
     "PatientID",
+    "PatientName",
     "ModalitiesInStudy",
     "NumberOfStudyRelatedSeries",
     "NumberOfStudyRelatedInstances",
@@ -201,6 +202,7 @@ def _keys_of(query: StudyQuery) -> dict[str, str]:
     keys = {
         "StudyInstanceUID": query.study_instance_uid,
         "PatientID": query.patient_id,
+        "PatientName": query.patient_name,
         "AccessionNumber": query.accession_number,
         "StudyDate": date_range(query),
         "ModalitiesInStudy": query.modality,
@@ -219,6 +221,7 @@ def _read_study(match: Dataset) -> StudyEntry:
         num_series=read_int(match, "NumberOfStudyRelatedSeries"),
         num_instances=read_int(match, "NumberOfStudyRelatedInstances"),
         patient_id=read_text(match, "PatientID") or "",
+        patient_name=read_text(match, "PatientName") or "",
         accession_number=read_text(match, "AccessionNumber") or "",
         study_id=read_text(match, "StudyID") or "",
     )

@@ -181,6 +181,7 @@ def _describe_study(uid: str, files: Sequence[_File]) -> StudyEntry:
         num_series=len({file.key.series_instance_uid for file in files}),
         num_instances=len({file.key for file in files}),
         patient_id=_first_told(files, "PatientID"),
+        patient_name=_first_told(files, "PatientName"),
         accession_number=_first_told(files, "AccessionNumber"),
         study_id=_first_told(files, "StudyID"),
     )

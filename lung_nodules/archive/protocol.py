@@ -24,6 +24,7 @@ class StudyQuery:
     Args:
         study_instance_uid: One study.
         patient_id: Exact; no wildcards.
+        patient_name: As DICOM writes it (``Family^Given``); ``*`` and ``?`` are wildcards, case does not count.
         accession_number: Exact; no wildcards.
         first_date: Studies of this day or later.
         last_date: Studies of this day or earlier.
@@ -34,6 +35,7 @@ class StudyQuery:
 
     study_instance_uid: str = ""
     patient_id: str = field(default="", repr=False)
+    patient_name: str = field(default="", repr=False)
     accession_number: str = field(default="", repr=False)
     first_date: date | None = None
     last_date: date | None = None
@@ -54,6 +56,7 @@ class StudyEntry:
     num_series: int | None = None
     num_instances: int | None = None
     patient_id: str = field(default="", repr=False)
+    patient_name: str = field(default="", repr=False)
     accession_number: str = field(default="", repr=False)
     study_id: str = field(default="", repr=False)
 

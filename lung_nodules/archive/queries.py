@@ -19,7 +19,7 @@ def check_query(query: StudyQuery) -> None:
     if query.study_instance_uid:
         check_uid(query.study_instance_uid)
     exact = (query.patient_id, query.accession_number, query.modality)
-    if any(set("*?\\\r\n") & set(value) for value in exact) or "\\" in query.description:
+    if any(set("*?\\\r\n") & set(value) for value in exact) or "\\" in query.description + query.patient_name:
         raise ArchiveRefusal("bad-query", "Patient ID, Accession Number and Modality are exact: no wildcards in them.")
     if query.first_date and query.last_date and query.last_date < query.first_date:
         raise ArchiveRefusal("bad-query", "The last day of the query lies before its first.")
@@ -45,11 +45,18 @@ def does_match(entry: StudyEntry, query: StudyQuery) -> bool:
     )
     if any(asked and told != asked for told, asked in pairs):
         return False
+    if query.patient_name and not any(_is_like(form, query.patient_name) for form in _forms_of(entry.patient_name)):
+        return False
     if query.modality and entry.modalities and query.modality not in entry.modalities:
         return False
     if query.description and entry.description and not _is_like(entry.description, query.description):
         return False
     return _is_within(entry, query)
+
+
+def _forms_of(name: str) -> tuple[str, ...]:
+    """A name as it is told, and each of its alphabetic, ideographic and phonetic forms (PS3.5 6.2.1)."""
+    return (name, *name.split("=")) if name else ()
 
 
 def _is_like(text: str, pattern: str) -> bool:

@@ -66,12 +66,16 @@ def test_it_answers(archive: Archive) -> None:
         StudyQuery(description="Chest*", modality="CT", last_date=date(2024, 1, 2)),
         StudyQuery(description="Chest routine"),
         StudyQuery(description="*h?st rout*"),
+        StudyQuery(patient_name="Zeppelin^Graf"),
+        StudyQuery(patient_name="*pelin*", modality="CT"),
     ],
 )
 def test_a_study_is_found_by_what_it_is(archive: Archive, study: SmallStudy, query: StudyQuery) -> None:
     (entry,) = [each for each in archive.find_studies(query) if each.study_instance_uid == study.uid]
     assert entry.study_date == date(2024, 1, 1)
     assert entry.study_id == ""
+    assert (entry.patient_id, entry.patient_name) == (PATIENT["PatientID"], PATIENT["PatientName"])
+    assert PATIENT["PatientName"] not in repr(entry) + repr(query)
     assert set(entry.modalities) == {"CT", "SR"}
 
 
@@ -85,6 +89,7 @@ def test_a_study_is_found_by_what_it_is(archive: Archive, study: SmallStudy, que
         StudyQuery(last_date=date(2023, 12, 31), accession_number="A-1"),
         StudyQuery(modality="MR", accession_number="A-1"),
         StudyQuery(description="Abdomen*", accession_number="A-1"),
+        StudyQuery(patient_name="*hindenburg*"),
     ],
 )
 def test_a_study_is_not_found_by_what_it_is_not(archive: Archive, study: SmallStudy, query: StudyQuery) -> None:
@@ -92,7 +97,13 @@ def test_a_study_is_not_found_by_what_it_is_not(archive: Archive, study: SmallSt
 
 
 @pytest.mark.parametrize(
-    "query", [StudyQuery(patient_id="LZ*"), StudyQuery(modality="C?"), StudyQuery(description="\\")]
+    "query",
+    [
+        StudyQuery(patient_id="LZ*"),
+        StudyQuery(modality="C?"),
+        StudyQuery(description="\\"),
+        StudyQuery(patient_name="A\\B"),
+    ],
 )
 def test_a_wildcard_where_a_value_is_exact_is_refused(archive: Archive, query: StudyQuery) -> None:
     with pytest.raises(ArchiveRefusal, match="bad-query"):
