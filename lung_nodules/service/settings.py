@@ -114,8 +114,15 @@ class AuthSettings(Section):
     issuer: str | None = Field(None, description="The `iss` that tokens must carry.")
     audience: str | None = Field(None, description="The `aud` that tokens must carry.")
     jwks_url: str | None = Field(None, description="Where the issuer's keys are.")
+    client_id: str | None = Field(
+        None, max_length=200, description="Of the page at the issuer, a public client; None: a token is pasted."
+    )
+    scope: str = Field("openid", pattern=r"^[\x21-\x7e]+( [\x21-\x7e]+)*$", description="That the page asks for.")
     static_key_file: Path | None = Field(None, description="Holds the key of locally signed tokens.")
     role_claim: str = Field("roles", description="Claim that holds the roles; dots lead into nested claims.")
+    name_claim: str = Field(
+        "name", description="Claim that holds what a person is called; then preferred_username, then sub."
+    )
     clock_skew_s: int = Field(30, ge=0, le=300, description="Tolerated between two clocks.")
 
 
@@ -160,6 +167,9 @@ class ServiceSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address of the API.")
     port: int = Field(8080, ge=0, le=65535, description="Port of the API.")
+    published: str | None = Field(
+        None, description="ADDRESS:PORT by which a proxy in front offers the API; held to the same rule as `host`."
+    )
     data_folder: Path = Field(
         Path("out/service"), description="spool/, cache/, results/ and the embedded postgres/; shared by all machines."
     )
@@ -240,17 +250,23 @@ def read_service_settings(
 
 
 def check_address(settings: ServiceSettings) -> None:
-    """Refuse an address that others can reach where nobody has to prove who they are.
+    """Refuse an address that others can reach where nobody has to prove who they are: ours, or a proxy's in front.
 
     Raises:
         UsageRefusal: ``insecure-address``.
     """
-    if settings.auth.mode != "oidc" and not is_loopback(settings.host):
-        raise UsageRefusal(
-            "insecure-address",
-            f"With auth.mode={settings.auth.mode} the service binds loopback addresses alone, not {settings.host}.",
-            "Set auth.mode=oidc with issuer, audience and jwks_url, or host=127.0.0.1.",
-        )
+    if settings.auth.mode == "oidc":
+        return
+    places = [("binds", settings.host, settings.host)]
+    if settings.published is not None:
+        places.append(("is published on", settings.published.rpartition(":")[0].strip("[]"), settings.published))
+    for does, host, shown in places:
+        if not is_loopback(host):
+            raise UsageRefusal(
+                "insecure-address",
+                f"With auth.mode={settings.auth.mode} the service {does} loopback addresses alone, not {shown}.",
+                "Set auth.mode=oidc with issuer, audience and jwks_url, or take 127.0.0.1.",
+            )
 
 
 def is_loopback(host: str) -> bool:

@@ -27,7 +27,7 @@ from lung_nodules.service.jobs.desk import JobDesk, open_desk
 from lung_nodules.service.reviews import routes as reviews
 from lung_nodules.service.reviews import store
 from lung_nodules.service.security import audit
-from lung_nodules.service.security.headers import SecurityHeaders
+from lung_nodules.service.security.headers import SecurityHeaders, page_policy
 from lung_nodules.service.security.identity import Identifier
 from lung_nodules.service.security.origins import OriginGuard
 from lung_nodules.service.settings import ServiceSettings
@@ -52,6 +52,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         UsageRefusal: ``insecure-address``, ``bad-settings`` or ``weak-key``: it would not be safe to start.
     """
     identifier, metrics = Identifier(settings), Metrics()
+    page_policy(settings.auth)  # refused now, not at the first request
     app = FastAPI(
         title="lung-nodules",
         version=__version__,
@@ -87,7 +88,7 @@ def _surround(app: FastAPI, settings: ServiceSettings, metrics: Metrics) -> None
             max_age=600,
         )
     app.add_middleware(Observing, metrics=metrics)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeaders, auth=settings.auth)
 
 
 def _lifespan(settings: ServiceSettings, identifier: Identifier, metrics: Metrics) -> Lifespan[FastAPI]:

@@ -138,6 +138,19 @@ class Me(BaseModel):
     auth_mode: Literal["none", "static", "oidc"]
 
 
+class SignInWay(BaseModel):
+    """How one signs in; nothing of it is secret."""
+
+    mode: Literal["none", "static", "oidc"]
+    issuer: str | None = Field(
+        None,
+        description="Whose discovery document tells the rest.",
+        examples=["https://idp.example.org/realms/radiology"],
+    )
+    client_id: str | None = Field(None, description="Of the page, a public client; None: a token has to be pasted.")
+    scope: str = Field("", examples=["openid"])
+
+
 class PageSettings(BaseModel):
     """What the page needs to know of the settings."""
 

@@ -5,8 +5,14 @@ A fixed table by hand and not a library, because it is one, and because a test h
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlsplit
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lung_nodules.errors import UsageRefusal
+from lung_nodules.service.settings import AuthSettings, is_loopback
 
 # No inline script or style, nothing from elsewhere, in nobody's frame. blob: and data: are pictures that the page
 # draws itself; a worker of the page may be one too.
@@ -39,11 +45,27 @@ _ALWAYS = {
 _DATA_PATHS = ("/v1/", "/health/", "/metrics", "/openapi.json", "/generate_report")
 
 
+def page_policy(auth: AuthSettings) -> str:
+    """The policy of the page; where it signs in by itself, it may also call the issuer.
+
+    Raises:
+        UsageRefusal: ``bad-settings`` where the issuer is no address that tokens may be had from.
+    """
+    if auth.mode != "oidc" or auth.client_id is None:
+        return PAGE_POLICY
+    parts = urlsplit(auth.issuer or "")
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+    if not (is_safe and re.fullmatch(r"[\w.:\[\]-]+", parts.netloc)):
+        raise UsageRefusal("bad-settings", "With auth.client_id, auth.issuer must be an https:// address.")
+    return PAGE_POLICY.replace("connect-src 'self'", f"connect-src 'self' {parts.scheme}://{parts.netloc}")
+
+
 class SecurityHeaders:
     """Adds the headers to every answer, errors included."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, auth: AuthSettings) -> None:
         self.app = app
+        self._page_policy = page_policy(auth)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and put the headers on its answer."""
@@ -57,7 +79,7 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in _ALWAYS.items():
                     headers[name] = value
-                headers["Content-Security-Policy"] = DATA_POLICY if is_data else PAGE_POLICY
+                headers["Content-Security-Policy"] = DATA_POLICY if is_data else self._page_policy
                 if is_data:
                     headers.setdefault("Cache-Control", "no-store")
                 if scope.get("scheme") == "https":

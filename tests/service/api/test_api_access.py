@@ -20,7 +20,7 @@ from lung_nodules.service.api.documents import declared_routes
 from lung_nodules.service.security.access import GuardedRoute, Role, rule_of
 from lung_nodules.service.settings import ServiceSettings
 
-OPEN_TO_ALL = {"show_alive", "show_ready", "show_metrics", "say_not_built"}
+OPEN_TO_ALL = {"show_alive", "show_ready", "show_metrics", "show_sign_in", "say_not_built"}
 NEEDED = {
     "create_job_of_study": Role.operator,
     "create_job_of_upload": Role.operator,

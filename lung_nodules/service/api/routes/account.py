@@ -1,4 +1,4 @@
-"""Who the caller is, what the page needs to know, and the audit log."""
+"""How one signs in, who the caller is, what the page needs to know, and the audit log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from lung_nodules import __version__
 from lung_nodules.service.api.documents import problems
-from lung_nodules.service.api.schemas import Me, PageSettings
+from lung_nodules.service.api.schemas import Me, PageSettings, SignInWay
 from lung_nodules.service.api.state import ServiceState, get_settings, get_state
 from lung_nodules.service.security.access import GuardedRoute, Role, User, require
 from lung_nodules.service.security.audit import AuditPage, AuditQuery
@@ -19,6 +19,15 @@ router = APIRouter(prefix="/v1", route_class=GuardedRoute, tags=["account"])
 
 Viewer = Annotated[User, Depends(require(Role.viewer, often=True))]
 Admin = Annotated[User, Depends(require(Role.admin))]
+
+
+@router.get("/sign-in", responses=problems())
+async def show_sign_in(settings: Annotated[ServiceSettings, Depends(get_settings)]) -> SignInWay:
+    """Show how one signs in, to whoever asks."""
+    auth = settings.auth
+    if auth.mode != "oidc":
+        return SignInWay(mode=auth.mode)
+    return SignInWay(mode=auth.mode, issuer=auth.issuer, client_id=auth.client_id, scope=auth.scope)
 
 
 @router.get("/me", responses=problems())
