@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +19,7 @@ from lung_nodules.service.jobs.child_link import ChildCrashed, ChildLink, StepRe
 from lung_nodules.service.jobs.ledger import Attempt, LeaseLost
 from lung_nodules.service.jobs.model import JobState, JobSummary, Reason, Step
 from lung_nodules.service.jobs.patience import patiently
-from lung_nodules.service.jobs.places import remove_upload, work_folder
+from lung_nodules.service.jobs.places import remove_attempt, remove_upload, staging_folder, work_folder
 from lung_nodules.service.jobs.results import ResultFolder
 from lung_nodules.service.jobs.webhook import WebhookRefusal, send_webhook
 from lung_nodules.service.settings import ServiceSettings
@@ -70,6 +69,8 @@ class Reader:
         except BaseException:  # whatever it was, the child may still be at this study
             await self._link.kill()
             raise
+        finally:
+            await asyncio.to_thread(remove_attempt, self._settings.data_folder, attempt.lease)
 
     async def _watched(self, attempt: Attempt) -> None:
         """The steps, with signs of life beside them, within the time limit; and what follows from how they end."""
@@ -110,29 +111,32 @@ class Reader:
         await self._store(attempt)
         reason = await self._notify(attempt)
         await patiently(lambda: ledger.finish(self._pool, attempt, JobState.done, reason))
-        await asyncio.to_thread(self._tidy, attempt, with_upload=True)
+        await asyncio.to_thread(self._remove_upload, attempt)
 
     async def _fetch(self, attempt: Attempt) -> Mapping[str, Any] | None:
         """Have the study; None where the job has turned out to be a duplicate, and has ended."""
         await patiently(lambda: ledger.enter_step(self._pool, attempt, Step.fetch))
+        into = str(work_folder(self._settings.data_folder, attempt.lease))
         for step in ("survey", "fetch"):  # a duplicate is best known before anything is fetched
-            found = await self._link.ask(step, attempt.job, self._teller(attempt, Step.fetch))
+            found = await self._link.ask(step, attempt.job, self._teller(attempt, Step.fetch), into=into)
             uid, content = found["study_instance_uid"], found["content_hash"]
             if not content:
                 continue
             other = await patiently(lambda: ledger.learn_content(self._pool, attempt, uid, content))  # noqa: B023
             if other is not None:
                 logger.info("job %s: a duplicate of %s", attempt.job.id, other)
-                await asyncio.to_thread(self._tidy, attempt, with_upload=True)
+                await asyncio.to_thread(self._remove_upload, attempt)
                 return None
         return found
 
     async def _analyse(self, attempt: Attempt, found: Mapping[str, Any]) -> None:
         await patiently(lambda: ledger.enter_step(self._pool, attempt, Step.analyse))
-        more = {"folder": found["folder"], "content_hash": found["content_hash"]}
+        staging = staging_folder(self._settings.data_folder, attempt.lease)
+        more = {"folder": found["folder"], "content_hash": found["content_hash"], "into": str(staging)}
         result = await self._link.ask("analyse", attempt.job, self._teller(attempt, Step.analyse), **more)
         summary = JobSummary.model_validate(result)
-        await patiently(lambda: ledger.note_summary(self._pool, attempt, summary))
+        put_in_place = partial(ResultFolder(self._settings.data_folder, attempt.job.id).take, staging)
+        await patiently(lambda: ledger.accept_results(self._pool, attempt, summary, put_in_place))
 
     async def _store(self, attempt: Attempt) -> None:
         await patiently(lambda: ledger.enter_step(self._pool, attempt, Step.store))
@@ -219,7 +223,6 @@ class Reader:
         code = reason.code if reason else ""
         logger.info("job %s: %s %s", attempt.job.id, state.value, code)
         await patiently(lambda: ledger.finish(self._pool, attempt, state, reason, counts_as=counts_as))
-        await asyncio.to_thread(self._tidy, attempt, with_upload=False)
         with suppress(Refusal):
             await asyncio.to_thread(send_webhook, self._settings.webhook, attempt.job, state, code)
 
@@ -235,10 +238,8 @@ class Reader:
         with suppress(asyncio.CancelledError, Exception):
             await task
 
-    def _tidy(self, attempt: Attempt, *, with_upload: bool) -> None:
-        """Remove what was fetched; of an upload also what was sent, once there is a result."""
-        data_folder: Path = self._settings.data_folder
-        shutil.rmtree(work_folder(data_folder, attempt.job.id), ignore_errors=True)
+    def _remove_upload(self, attempt: Attempt) -> None:
+        """Remove what was sent, now that there is a result."""
         source = attempt.job.source
-        if with_upload and source.kind == "upload" and source.path:
-            remove_upload(data_folder, source.path)
+        if source.kind == "upload" and source.path:
+            remove_upload(self._settings.data_folder, source.path)

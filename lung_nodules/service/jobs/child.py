@@ -127,9 +127,10 @@ def _do(steps: Steps, order: Mapping[str, Any], progress: TellingProgress) -> Ma
         case "survey":
             return steps.survey(job, progress)
         case "fetch":
-            return steps.fetch(job, progress)
+            return steps.fetch(job, progress, Path(order["into"]))
         case "analyse":
-            return steps.analyse(job, progress, Path(order["folder"]), order["content_hash"])
+            folder, into = Path(order["folder"]), Path(order["into"])
+            return steps.analyse(job, progress, folder, order["content_hash"], into)
         case "store":
             return steps.store(job, progress)
     raise ValueError(order["step"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -30,7 +29,7 @@ from lung_nodules.service.jobs.model import (
     QueueFull,
 )
 from lung_nodules.service.jobs.models_hash import hash_models
-from lung_nodules.service.jobs.places import remove_upload, work_folder
+from lung_nodules.service.jobs.places import remove_upload
 from lung_nodules.service.jobs.results import ResultFolder
 from lung_nodules.service.jobs.rows import COLUMNS, label_of, read_job, study_key
 from lung_nodules.service.jobs.tickets import abort_ticket, issue_ticket, void_ticket
@@ -272,7 +271,6 @@ class JobDesk:
 
     def _remove_files(self, job: Job) -> None:
         ResultFolder(self.settings.data_folder, job.id).remove()
-        shutil.rmtree(work_folder(self.settings.data_folder, job.id), ignore_errors=True)
         if job.source.kind == "upload" and job.source.path:
             remove_upload(self.settings.data_folder, job.source.path)
 

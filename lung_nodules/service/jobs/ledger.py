@@ -6,6 +6,8 @@ worker was taken for lost, and somebody else reads the study. Its late success i
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -137,14 +139,23 @@ async def finish(
         await _write(connection, attempt, change, *values)
 
 
-async def note_summary(pool: Pool, attempt: Attempt, summary: JobSummary) -> None:
-    """Keep what the report comes to, before the job has ended.
+async def accept_results(pool: Pool, attempt: Attempt, summary: JobSummary, put_in_place: Callable[[], None]) -> None:
+    """Keep what the report comes to, and put the results in their place while the job is this attempt's.
+
+    The job's row is locked meanwhile: whoever deletes the job, or takes it from a lost worker, comes before or after.
+
+    Args:
+        pool: Of the worker.
+        attempt: The one that has read the study.
+        summary: Of the report.
+        put_in_place: Called once more where the database was lost in the middle.
 
     Raises:
-        LeaseLost: The attempt no longer counts.
+        LeaseLost: The attempt no longer counts; nothing was put anywhere.
     """
-    async with pool.connection() as connection:
+    async with pool.connection() as connection, connection.transaction():
         await _write(connection, attempt, "summary = %s", _json(summary))
+        await asyncio.to_thread(put_in_place)
 
 
 async def note_stored(pool: Pool, attempt: Attempt, num_stored: int | None) -> None:

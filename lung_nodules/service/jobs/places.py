@@ -1,4 +1,8 @@
-"""Folders of a job other than its results."""
+"""Folders of jobs and of attempts other than the results.
+
+What an attempt writes bears the name of its lease, so that a worker that was taken for lost and writes on meddles with
+nobody: its files never get the job's name, and are taken away (`remains`).
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,20 @@ from pathlib import Path
 from uuid import UUID
 
 
-def work_folder(data_folder: Path, job_id: UUID) -> Path:
-    """Where the study of a job lies while it is read."""
-    return data_folder / "work" / str(job_id)
+def work_folder(data_folder: Path, lease: UUID) -> Path:
+    """Where an attempt fetches its study to."""
+    return data_folder / "work" / str(lease)
+
+
+def staging_folder(data_folder: Path, lease: UUID) -> Path:
+    """Where an attempt writes its results, beside those that they become."""
+    return data_folder / "results" / f".{lease}"
+
+
+def remove_attempt(data_folder: Path, lease: UUID) -> None:
+    """Take away what an attempt has written for itself."""
+    for folder in (work_folder(data_folder, lease), staging_folder(data_folder, lease)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def upload_folder(data_folder: Path, path: str) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
+import secrets
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,10 +94,20 @@ class ResultFolder:
         except (OSError, ValueError):
             return None
 
+    def take(self, staging: Path) -> None:
+        """Put staged results in the place of older ones; nothing where that was done already.
+
+        Raises:
+            FileNotFoundError: There is neither.
+        """
+        if not staging.is_dir() and self.exists():
+            return
+        self.remove()
+        staging.rename(self.folder)
+
     def remove(self) -> None:
         """Take the results away: out of sight at once, then from the disk."""
-        doomed = self.folder.with_name(f".{self.folder.name}.removed")
-        shutil.rmtree(doomed, ignore_errors=True)
+        doomed = self.folder.with_name(f".{self.folder.name}.{secrets.token_hex(4)}")
         try:
             self.folder.rename(doomed)
         except FileNotFoundError:

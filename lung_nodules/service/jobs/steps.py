@@ -6,8 +6,6 @@ is, and cannot be stopped other than with their process.
 
 from __future__ import annotations
 
-import secrets
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +14,11 @@ from typing import Any
 from lung_nodules.archive.protocol import Archive
 from lung_nodules.archive.refusals import PushRefusal
 from lung_nodules.errors import UsageRefusal
+from lung_nodules.execution import read_line_settings
 from lung_nodules.progress import Progress
 from lung_nodules.service.jobs.analysis import Analysis, make_analysis
 from lung_nodules.service.jobs.model import Job
-from lung_nodules.service.jobs.models_hash import read_line_settings
-from lung_nodules.service.jobs.places import upload_folder, work_folder
+from lung_nodules.service.jobs.places import upload_folder
 from lung_nodules.service.jobs.results import ORIGIN, Origin, ResultFolder
 from lung_nodules.service.settings import ServiceSettings
 
@@ -51,8 +49,13 @@ class Steps:
         with progress.stage("survey"), self._open(job.source.archive or "") as archive:
             return {"study_instance_uid": uid, "content_hash": content_of(archive, uid)}
 
-    def fetch(self, job: Job, progress: Progress) -> Mapping[str, Any]:
+    def fetch(self, job: Job, progress: Progress, into: Path) -> Mapping[str, Any]:
         """Have the study on this machine.
+
+        Args:
+            job: Names the source.
+            progress: Told of what is fetched.
+            into: Folder for what comes out of an archive; made when missing.
 
         Returns:
             `study_instance_uid` and `content_hash`, both empty where there is no CT (which the line refuses), and
@@ -63,15 +66,22 @@ class Steps:
             UsageRefusal: ``input-not-found``, ``archive-not-configured``.
         """
         if job.source.kind == "archive":
-            return self._fetch_from_archive(job, progress)
+            return self._fetch_from_archive(job, progress, into)
         path = job.source.path or ""
         folder = upload_folder(self._settings.data_folder, path) if job.source.kind == "upload" else Path(path)
         with progress.stage("instances"):
             uid, content = self._content_of(folder)
         return {"study_instance_uid": uid, "content_hash": content, "folder": str(folder)}
 
-    def analyse(self, job: Job, progress: Progress, folder: Path, content_hash: str) -> Mapping[str, Any]:
+    def analyse(self, job: Job, progress: Progress, folder: Path, content_hash: str, into: Path) -> Mapping[str, Any]:
         """Read the study; results of this content and these models that are there already are taken as they are.
+
+        Args:
+            job: Names the models.
+            progress: Told of the stages of the line.
+            folder: Holds the study.
+            content_hash: Of the study.
+            into: Folder for the results, which `ResultFolder.take` puts in their place; not made where they are there.
 
         Returns:
             The summary of the report.
@@ -79,21 +89,15 @@ class Steps:
         Raises:
             Refusal: The study cannot be read.
         """
-        results = ResultFolder(self._settings.data_folder, job.id)
-        models_hash, earlier = job.models_hash or "", results.origin()
+        models_hash, earlier = job.models_hash or "", ResultFolder(self._settings.data_folder, job.id).origin()
         if earlier is not None and (earlier.content_hash, earlier.models_hash) == (content_hash, models_hash):
             return earlier.summary.model_dump()
-        staging = results.folder.with_name(f".{job.id}.{secrets.token_hex(4)}")
-        staging.mkdir(parents=True)
-        try:
-            if self._analysis is None:
-                self._analysis = make_analysis(self._settings)
-            summary = self._analysis.analyse(folder, staging, progress)
-            origin = Origin(content_hash=content_hash, models_hash=models_hash, summary=summary)
-            (staging / ORIGIN).write_text(origin.model_dump_json(), encoding="utf-8")
-            _put_in_place(staging, results)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+        into.mkdir(parents=True)
+        if self._analysis is None:
+            self._analysis = make_analysis(self._settings)
+        summary = self._analysis.analyse(folder, into, progress)
+        origin = Origin(content_hash=content_hash, models_hash=models_hash, summary=summary)
+        (into / ORIGIN).write_text(origin.model_dump_json(), encoding="utf-8")
         return summary.model_dump()
 
     def store(self, job: Job, progress: Progress) -> Mapping[str, Any]:
@@ -116,15 +120,13 @@ class Steps:
             num_stored += outcome.num_confirmed
         return {"num_stored": num_stored if self._settings.destinations else None}
 
-    def _fetch_from_archive(self, job: Job, progress: Progress) -> Mapping[str, Any]:
+    def _fetch_from_archive(self, job: Job, progress: Progress, folder: Path) -> Mapping[str, Any]:
         from lung_nodules.archive.cache import InstanceCache
         from lung_nodules.archive.fetching import fetch_study
 
         uid = job.source.study_instance_uid or ""
-        folder = work_folder(self._settings.data_folder, job.id) / "study"
-        folder.mkdir(parents=True, exist_ok=True)
         cache = InstanceCache(self._settings.data_folder / "cache", int(self._settings.cache.max_gib * 2**30))
-        line_settings = read_line_settings(self._settings)
+        line_settings = read_line_settings(self._settings.line_config)
         with self._open(job.source.archive or "") as archive:
             fetched = fetch_study(archive, uid, cache, folder, line_settings, progress)
         return {"study_instance_uid": uid, "content_hash": fetched.content_hash, "folder": str(fetched.folder)}
@@ -141,25 +143,13 @@ class Steps:
         from lung_nodules.archive.naming import hash_content
         from lung_nodules.stages.instances import read_instances
 
-        found = read_instances(folder, read_line_settings(self._settings)).found
+        found = read_instances(folder, read_line_settings(self._settings.line_config)).found
         images = [each.header for each in found if str(each.header.get("Modality", "")) == "CT"]
         studies = Counter(str(header.get("StudyInstanceUID", "")) for header in images)
         if not studies or not all(studies):
             return "", ""
         uid = min(studies, key=lambda each: (-studies[each], each))
         return uid, hash_content({str(header.get("SOPInstanceUID", "")) for header in images})
-
-
-def _put_in_place(staging: Path, results: ResultFolder) -> None:
-    """Rename the staged folder; older results, of other content or models, go."""
-    for _ in range(3):
-        try:
-            staging.rename(results.folder)
-        except OSError:
-            results.remove()
-        else:
-            return
-    staging.rename(results.folder)
 
 
 def _refuse_push(name: str, codes: list[str]) -> None:

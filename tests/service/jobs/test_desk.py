@@ -1,6 +1,7 @@
 """The desk on a real PostgreSQL, without workers: what a worker would do is done by the ledger."""
 
 import asyncio
+import time
 from contextlib import suppress
 from datetime import timedelta
 from uuid import uuid4
@@ -17,6 +18,7 @@ from lung_nodules.service.jobs.model import (
     JobOrder,
     JobQuery,
     JobState,
+    JobSummary,
     QueueFull,
     Reason,
     Source,
@@ -26,6 +28,8 @@ from lung_nodules.service.jobs.pruning import prune
 from lung_nodules.service.jobs.results import ResultFolder
 
 pytestmark = pytest.mark.service
+
+SUMMARY = JobSummary(num_findings=0, highest_suspicion=None)
 
 
 def study(uid: str, content: str | None = None, priority: int = 0, by: str = "service") -> JobOrder:
@@ -149,6 +153,32 @@ def test_a_late_success_is_ignored(settings, run):
             assert (now.state, now.progress, now.attempts) == (JobState.running, 0.0, 2)
             await ledger.finish(desk.pool, other, JobState.done)
             assert (await desk.get(job.id)).state is JobState.done
+
+    run(scenario())
+
+
+def test_results_of_a_late_attempt_get_no_place(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            await desk.submit(study("1.1"))
+            lost = await claim_next(desk)
+            put = []
+
+            def put_in_place():
+                time.sleep(0.5)
+                put.append(True)
+
+            async def take_for_lost():
+                await asyncio.sleep(0.2)
+                await ledger.put_back(desk.pool, lost, timedelta(), None, counts_as="losses")
+                return list(put)
+
+            accepting = ledger.accept_results(desk.pool, lost, SUMMARY, put_in_place)
+            _, put_before_lost = await asyncio.gather(accepting, take_for_lost())
+            assert put_before_lost == [True]
+            with pytest.raises(ledger.LeaseLost):
+                await ledger.accept_results(desk.pool, lost, SUMMARY, put_in_place)
+            assert put == [True]
 
     run(scenario())
 

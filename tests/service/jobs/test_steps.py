@@ -14,6 +14,7 @@ from lung_nodules.phantom.settings import NoduleSpec
 from lung_nodules.progress import SilentProgress
 from lung_nodules.service.jobs.model import Job, JobState, Source
 from lung_nodules.service.jobs.models_hash import hash_models
+from lung_nodules.service.jobs.places import staging_folder
 from lung_nodules.service.jobs.results import ResultFolder
 from lung_nodules.service.jobs.steps import Steps
 from lung_nodules.service.settings import read_service_settings
@@ -68,9 +69,13 @@ def job(place, settings):
 def read(place, settings, job):
     """What the steps gave, and the results."""
     steps = Steps(settings)
-    found = steps.fetch(job, QUIET)
-    summary = steps.analyse(job, QUIET, place / "study" / "dicom", found["content_hash"])
-    return steps, found, summary, ResultFolder(settings.data_folder, job.id)
+    found = steps.fetch(job, QUIET, place / "work")
+    results = ResultFolder(settings.data_folder, job.id)
+    staging = staging_folder(settings.data_folder, uuid4())
+    summary = steps.analyse(job, QUIET, place / "study" / "dicom", found["content_hash"], staging)
+    assert not results.exists()
+    results.take(staging)
+    return steps, found, summary, results
 
 
 def test_results_and_preview_appear_together(read):
@@ -91,7 +96,9 @@ def test_results_and_preview_appear_together(read):
 def test_what_was_read_is_not_read_again(place, read, job):
     steps, found, summary, results = read
     before = (results.folder / "report.json").stat().st_mtime_ns
-    assert steps.analyse(job, QUIET, place / "nowhere", found["content_hash"]) == summary
+    staging = results.folder.with_name(".again")
+    assert steps.analyse(job, QUIET, place / "nowhere", found["content_hash"], staging) == summary
+    results.take(staging)
     assert (results.folder / "report.json").stat().st_mtime_ns == before
 
 
@@ -108,7 +115,9 @@ def test_storing_twice_is_storing_once(place, read, job):
 
 def test_results_of_other_content_are_replaced(place, read, job):
     steps, _, _, results = read
-    steps.analyse(job, QUIET, place / "study" / "dicom", "another content")
+    staging = results.folder.with_name(".another")
+    steps.analyse(job, QUIET, place / "study" / "dicom", "another content", staging)
+    results.take(staging)
     assert results.origin().content_hash == "another content"
     assert results.exists()
 
@@ -119,7 +128,7 @@ def test_the_content_of_files_is_that_of_their_ct_alone(place, settings, read, t
     shutil.copytree(place / "study" / "dicom", mixed)
     (mixed / "ours.dcm").write_bytes(results.path("structured_report.dcm").read_bytes())
     (tmp_path / "empty").mkdir()
-    again, nothing = steps.fetch(_from(mixed), QUIET), steps.fetch(_from(tmp_path / "empty"), QUIET)
+    again, nothing = (steps.fetch(_from(folder), QUIET, tmp_path) for folder in (mixed, tmp_path / "empty"))
     assert (nothing["study_instance_uid"], nothing["content_hash"]) == ("", "")
     assert (again["study_instance_uid"], again["content_hash"]) == (found["study_instance_uid"], found["content_hash"])
 

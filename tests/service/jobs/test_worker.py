@@ -204,6 +204,38 @@ def test_a_frozen_worker_comes_back_too_late_and_is_ignored(settings, run, tmp_p
     assert later.state is JobState.done
 
 
+def test_a_worker_that_comes_back_after_its_job_was_deleted_leaves_nothing(settings, run, tmp_path):
+    """Its child went on all the while, and has written results that nobody may have."""
+
+    async def scenario():
+        async with open_desk(settings) as desk:
+            journal = tmp_path / "journal"
+            job = await desk.submit(order(write_study(tmp_path / "study", delay_s=1.0, journal=str(journal))))
+
+            async def begun():
+                return read_journal(journal)
+
+            async def nothing_left():
+                return not (left(settings, "results") or left(settings, "work"))
+
+            with worker(settings) as frozen:
+                await until(begun)
+                os.kill(frozen.process.pid, signal.SIGSTOP)
+                with worker(settings):
+                    await ended(desk, job)
+                assert len(left(settings, "results")) == 2
+                await desk.delete(job.id)
+                os.kill(frozen.process.pid, signal.SIGCONT)
+                await until(nothing_left, 20)
+
+    run(scenario())
+
+
+def left(settings, name):
+    folder = settings.data_folder / name
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
 def test_the_same_study_is_read_once_and_a_grown_one_again(settings, run, tmp_path):
     async def scenario():
         async with open_desk(settings) as desk:
