@@ -8,7 +8,6 @@ one, so that a settings file can be shown to anybody.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
-from lung_nodules.archive.settings import ArchiveSettings, ListenerSettings
+from lung_nodules.archive.settings import ArchiveSettings, ListenerSettings, is_loopback
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.settings import Section
 
@@ -246,6 +245,7 @@ def read_service_settings(
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UsageRefusal("bad-settings", f"The service's settings cannot be read: {type(error).__name__}.") from error
     check_address(settings)
+    _check_listener(settings.listener)
     return settings
 
 
@@ -269,12 +269,14 @@ def check_address(settings: ServiceSettings) -> None:
             )
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`; a name other than localhost is taken for public."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _check_listener(listener: ListenerSettings | None) -> None:
+    """Refuse a listener to which anybody on the network could send, whatever they call themselves."""
+    if listener is not None and listener.is_open:
+        raise UsageRefusal(
+            "insecure-address",
+            f"Without allowed_ae_titles the listener binds loopback addresses alone, not {listener.host}.",
+            "Set listener.allowed_ae_titles to those who may send, and listener.allowed_hosts to where they are.",
+        )
 
 
 def read_secret(path: Path) -> str:

@@ -96,7 +96,8 @@ class Review(BaseModel):
     diameter_mm: float | None
     suspicion: int | None
     characteristics: Characteristics
-    reviewed_by: str
+    reviewed_by: str = Field(description="The user, as the token names him.")
+    reader_name: str = Field("", description="What the user is called, as a Person Name of DICOM; empty: not known.")
     reviewed_at: datetime
 
 

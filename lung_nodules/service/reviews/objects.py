@@ -114,7 +114,7 @@ def _leave(report: Report, corrected: CorrectedReport) -> Report:
 def _reading(review: Review) -> Reading:
     return Reading(
         verdict=review.verdict.value,
-        reader=review.reviewed_by,
+        reader=review.reader_name or review.reviewed_by,
         at=review.reviewed_at,
         comment=review.comment,
         diameter_mm=review.diameter_mm,

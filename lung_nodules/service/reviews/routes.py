@@ -15,12 +15,12 @@ from fastapi import Path as PathParameter
 from psycopg.errors import ForeignKeyViolation
 from starlette.responses import Response
 
+from lung_nodules.execution import read_line_settings
 from lung_nodules.service.api.documents import binary, problems
 from lung_nodules.service.api.routes.results import get_results
 from lung_nodules.service.api.state import get_desk, get_job, get_settings
 from lung_nodules.service.jobs.desk import JobDesk
 from lung_nodules.service.jobs.model import Job, JobNotFound
-from lung_nodules.service.jobs.models_hash import read_line_settings
 from lung_nodules.service.jobs.results import ResultFolder
 from lung_nodules.service.reviews.model import FindingNotFound, NothingReviewed, Review, ReviewOrder
 from lung_nodules.service.reviews.store import ReviewStore
@@ -81,7 +81,7 @@ async def review_finding(
     if finding_id not in {finding["finding_id"] for finding in report["findings"]}:
         raise FindingNotFound
     try:
-        return await store.add(_owner(job), finding_id, order, user.name)
+        return await store.add(_owner(job), finding_id, order, user)
     except ForeignKeyViolation as error:
         raise JobNotFound from error
 
@@ -92,7 +92,7 @@ def show_corrected_report(_user: Viewer, results: Results, reviews: Holding, set
     from lung_nodules.service.reviews.corrected import correct_report
     from lung_nodules.service.reviews.source import JobSource
 
-    line = read_line_settings(settings)
+    line = read_line_settings(settings.line_config)
     corrected = correct_report(JobSource(results).report(), reviews, line.report)
     return Response(corrected.model_dump_json(), media_type="application/json")
 
@@ -106,7 +106,7 @@ def download_corrected_report(_user: Viewer, results: Results, reviews: Holding,
     organization = settings.reviews.organization if settings.reviews.verified else None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / REPORT_FILE
-        write_report_object(JobSource(results), reviews, path, read_line_settings(settings), organization)
+        write_report_object(JobSource(results), reviews, path, read_line_settings(settings.line_config), organization)
         return _attachment(path, DICOM)
 
 
@@ -118,7 +118,7 @@ def download_corrected_segmentation(_user: Viewer, results: Results, reviews: Ho
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / SEGMENTATION_FILE
-        write_segmentation_object(JobSource(results), reviews, path, read_line_settings(settings))
+        write_segmentation_object(JobSource(results), reviews, path, read_line_settings(settings.line_config))
         return _attachment(path, DICOM)
 
 

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from lung_nodules.service.database.pool import Pool
 from lung_nodules.service.reviews.model import Review, ReviewOrder
+from lung_nodules.service.security.access import User
 
 TABLES: tuple[LiteralString, ...] = (
     """
@@ -33,12 +34,13 @@ TABLES: tuple[LiteralString, ...] = (
     CREATE TRIGGER finding_reviews_stay BEFORE UPDATE ON finding_reviews
         FOR EACH STATEMENT EXECUTE FUNCTION finding_reviews_stay();
     """,
+    "ALTER TABLE finding_reviews ADD COLUMN reader_name text NOT NULL DEFAULT '';",
 )
 
 _ADD = """
     INSERT INTO finding_reviews
-        (job_id, finding_id, verdict, comment, diameter_mm, suspicion, characteristics, reviewed_by)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+        (job_id, finding_id, verdict, comment, diameter_mm, suspicion, characteristics, reviewed_by, reader_name)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
     RETURNING *"""
 _LATEST = """
     SELECT DISTINCT ON (finding_id) * FROM finding_reviews WHERE job_id = %s ORDER BY finding_id, number DESC"""
@@ -55,15 +57,15 @@ class ReviewStore:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def add(self, job_id: UUID, finding_id: str, order: ReviewOrder, reviewed_by: str) -> Review:
-        """Keep what a reader says; it holds from now on.
+    async def add(self, job_id: UUID, finding_id: str, order: ReviewOrder, reader: User) -> Review:
+        """Keep what a reader says, and how he is called today; it holds from now on.
 
         Raises:
             psycopg.errors.ForeignKeyViolation: There is no such job.
         """
         values = (
             *(job_id, finding_id, str(order.verdict), order.comment, order.diameter_mm, order.suspicion),
-            *(Jsonb(order.characteristics.rated()), reviewed_by),
+            *(Jsonb(order.characteristics.rated()), reader.name, reader.person_name),
         )
         async with self._pool.connection() as connection:
             cursor = await connection.execute(_ADD, values)

@@ -51,11 +51,13 @@ class User:
         name: The token's subject, or the name of the static key; never a secret.
         role: The highest role that the token holds.
         auth_mode: ``none``, ``static`` or ``oidc``.
+        person_name: What the person is called, as a Person Name of DICOM; empty: as `name` is.
     """
 
     name: str
     role: Role
     auth_mode: str
+    person_name: str = ""
 
 
 class AccessRefusal(Refusal):

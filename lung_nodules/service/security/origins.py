@@ -14,8 +14,9 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lung_nodules.archive.settings import is_loopback
 from lung_nodules.service.api.problems import ProblemRefusal, of_refusal
-from lung_nodules.service.settings import ServiceSettings, is_loopback
+from lung_nodules.service.settings import ServiceSettings
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

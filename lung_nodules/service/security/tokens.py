@@ -18,9 +18,11 @@ from urllib.parse import urlsplit
 import jwt
 from jwt import PyJWK, PyJWKClient
 
+from lung_nodules.archive.settings import is_loopback
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.service.security.access import AccessRefusal, Role, User
-from lung_nodules.service.settings import AuthSettings, is_loopback, read_secret
+from lung_nodules.service.security.claims import token_refusal, user_of
+from lung_nodules.service.settings import AuthSettings, read_secret
 
 # Asymmetric alone: whoever can check a token must not be able to make one.
 ISSUER_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -29,7 +31,6 @@ LOCAL_ISSUER = "lung-nodules-local"
 LOCAL_AUDIENCE = "lung-nodules"
 MIN_KEY_BYTES = 32  # RFC 7518, 3.2: as long as the hash
 MAX_TOKEN_BYTES = 16_384
-MAX_NAME_LENGTH = 200
 KEYS_LIFESPAN_S = 300.0
 KEYS_COOLDOWN_S = 30.0  # an unknown kid makes us ask for the keys no oftener
 KEYS_TIMEOUT_S = 5.0
@@ -88,17 +89,17 @@ class IssuerTokens:
         key = self._key_of(_header_of(token, ISSUER_ALGORITHMS))
         algorithm = key.algorithm_name
         if algorithm not in ISSUER_ALGORITHMS:
-            raise _refusal("token-key-unknown", "The token names a key that is not for signing.")
+            raise token_refusal("token-key-unknown", "The token names a key that is not for signing.")
         assert self._settings.issuer is not None
         assert self._settings.audience is not None
         expected = _Expected(self._settings.issuer, self._settings.audience, self._settings.clock_skew_s)
         claims = _claims_of(token, key, (algorithm,), expected)
-        return _user_of(claims, self._settings.role_claim, "oidc")
+        return user_of(claims, self._settings, "oidc")
 
     def _key_of(self, header: Mapping[str, Any]) -> PyJWK:
         kid = header.get("kid")
         if not isinstance(kid, str) or not kid:
-            raise _refusal("token-key-unknown", "The token does not say by which key it is signed.")
+            raise token_refusal("token-key-unknown", "The token does not say by which key it is signed.")
         try:
             return self._keys.get_signing_key(kid)
         except jwt.PyJWKClientConnectionError as error:
@@ -106,7 +107,7 @@ class IssuerTokens:
         except jwt.PyJWKClientError as error:
             if not self._has_keys():
                 raise _no_keys() from error
-            raise _refusal(
+            raise token_refusal(
                 "token-key-unknown", "The token is signed by a key that its issuer does not list."
             ) from error
         except (jwt.PyJWTError, ValueError) as error:  # an answer that is no list of keys
@@ -146,15 +147,24 @@ class LocalTokens:
         _header_of(token, (LOCAL_ALGORITHM,))
         expected = _Expected(LOCAL_ISSUER, LOCAL_AUDIENCE, self._settings.clock_skew_s)
         claims = _claims_of(token, self._key, (LOCAL_ALGORITHM,), expected)
-        return _user_of(claims, self._settings.role_claim, "static")
+        return user_of(claims, self._settings, "static")
 
 
-def sign_local_token(key: str, name: str, role: Role, lifetime: timedelta = timedelta(hours=8)) -> str:
-    """Make a token of the local key for a user of one role, for development and tests."""
+def sign_local_token(key: str, subject: str, role: Role, lifetime: timedelta = timedelta(hours=8), **more: str) -> str:
+    """Make a token of the local key for a user of one role, for development and tests.
+
+    Args:
+        key: The local key.
+        subject: Who the user is.
+        role: What the user may do.
+        lifetime: How long.
+        more: Further claims, such as the `name` that a corrected SR gives.
+    """
     claims = {
+        **more,
         "iss": LOCAL_ISSUER,
         "aud": LOCAL_AUDIENCE,
-        "sub": name,
+        "sub": subject,
         "roles": [str(role)],
         "exp": datetime.now(UTC) + lifetime,
     }
@@ -171,13 +181,13 @@ class _Expected:
 def _header_of(token: str, algorithms: tuple[str, ...]) -> Mapping[str, Any]:
     """Read the header that nothing has proved yet, for the names of key and algorithm."""
     if len(token) > MAX_TOKEN_BYTES:
-        raise _refusal("token-malformed", "The token is too long.")
+        raise token_refusal("token-malformed", "The token is too long.")
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError) as error:
-        raise _refusal("token-malformed", "The token is no signed JWT.") from error
+        raise token_refusal("token-malformed", "The token is no signed JWT.") from error
     if header.get("alg") not in algorithms:
-        raise _refusal("token-algorithm", "The token is signed by an algorithm that is not taken.")
+        raise token_refusal("token-algorithm", "The token is signed by an algorithm that is not taken.")
     return header
 
 
@@ -197,33 +207,10 @@ def _claims_of(token: str, key: PyJWK | str, algorithms: tuple[str, ...], expect
             ((code, sentence) for kind, code, sentence in _REASONS if isinstance(error, kind)),
             ("token-malformed", "The token cannot be read."),
         )
-        raise _refusal(code, sentence) from error
+        raise token_refusal(code, sentence) from error
     except (ValueError, TypeError, OverflowError) as error:  # claims of a wrong kind
-        raise _refusal("token-malformed", "The token cannot be read.") from error
+        raise token_refusal("token-malformed", "The token cannot be read.") from error
     return claims
-
-
-def _user_of(claims: Mapping[str, Any], role_claim: str, auth_mode: str) -> User:
-    name = str(claims["sub"])
-    if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
-        raise _refusal("token-malformed", "The token's subject cannot be used as a name.")
-    held = [role for role in Role if str(role) in _role_names(claims, role_claim)]
-    if not held:
-        sentence = "The token holds no role of this service (viewer, operator, admin)."
-        raise AccessRefusal(403, "no-role", sentence, "Ask whoever gives out the roles.")
-    return User(name, held[-1], auth_mode)
-
-
-def _role_names(claims: Mapping[str, Any], role_claim: str) -> frozenset[str]:
-    """What the claim of roles holds: a list of strings, or one string with spaces between; else nothing."""
-    value: object = claims.get(role_claim)
-    if value is None:  # Keycloak's realm_access.roles; a claim whose own name has dots was found above
-        value = claims
-        for part in role_claim.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-    if isinstance(value, str):
-        return frozenset(value.split())
-    return frozenset(each for each in value if isinstance(each, str)) if isinstance(value, list) else frozenset()
 
 
 def _check_keys_address(url: str) -> None:
@@ -237,7 +224,3 @@ def _no_keys() -> AccessRefusal:
     return AccessRefusal(
         503, "issuer-unreachable", "The identity provider's keys cannot be had.", "Try again soon.", 10
     )
-
-
-def _refusal(code: str, sentence: str) -> AccessRefusal:
-    return AccessRefusal(401, code, sentence, "Get a new token from the identity provider.")
