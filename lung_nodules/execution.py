@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lung_nodules import publication
+from lung_nodules import __version__, publication
 from lung_nodules.errors import ExitCode, InternalError, Refusal, UsageRefusal
 from lung_nodules.progress import choose_progress
 from lung_nodules.timings import Stopwatch
@@ -199,6 +199,19 @@ def read_line_settings(config_file: Path | None) -> Settings:
     if config_file is not None:
         return read_settings(config_file)
     return read_settings(OWN_CONFIG_FILE) if OWN_CONFIG_FILE.is_file() else Settings()
+
+
+def digest_setup(models_folder: Path, settings: Settings) -> str:
+    """SHA-256 over all that may change a result but the study: models by their records, settings of the line, software.
+
+    Raises:
+        ModelRefusal: A model is missing.
+    """
+    from lung_nodules.networks.record import KINDS, read_record
+    from lung_nodules.stages.identifiers import digest_settings, digest_text
+
+    records = [read_record(models_folder / kind).model_dump_json() for kind in KINDS]
+    return digest_text([*records, digest_settings(settings), __version__])
 
 
 def _identity(output_folder: Path) -> tuple[int, int] | None:

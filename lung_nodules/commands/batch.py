@@ -90,13 +90,14 @@ def batch(
     from lung_nodules.batch.on_ray import RayOrder
     from lung_nodules.batch.plan import Plan, Shard
     from lung_nodules.batch.run import run_batch
-    from lung_nodules.batch.setup import digest_setup
-    from lung_nodules.execution import read_line_settings, set_up_logging
+    from lung_nodules.execution import digest_setup, read_line_settings, set_up_logging
+    from lung_nodules.networks.record import load_models
     from lung_nodules.progress import choose_progress
 
     part = Shard.parse(_with_index(shard)) if shard else Shard()
     set_up_logging("WARN" if sys.stderr.isatty() else "INFO")
     settings, progress = read_line_settings(config_file), choose_progress()
+    load_models(models_folder)  # one that is missing or altered is better told before the first study than by each
     plan = Plan(
         output_folder=output.absolute(),
         models_folder=models_folder.absolute(),

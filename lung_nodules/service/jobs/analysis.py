@@ -6,9 +6,9 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from lung_nodules.execution import read_line_settings
 from lung_nodules.progress import Progress
 from lung_nodules.service.jobs.model import JobSummary
-from lung_nodules.service.jobs.models_hash import read_line_settings
 from lung_nodules.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class LineAnalysis:
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
-        self._line_settings = read_line_settings(settings)
+        self._line_settings = read_line_settings(settings.line_config)
         self._models_folder = settings.models_folder
         self._networks: Networks | None = None
 
