@@ -19,7 +19,7 @@ from lung_nodules.service.api.auditing import Auditing
 from lung_nodules.service.api.health import Readiness
 from lung_nodules.service.api.metrics import Metrics
 from lung_nodules.service.api.observing import REQUEST_ID, Observing
-from lung_nodules.service.api.routes import account, archives, events, health, jobs, results, studies
+from lung_nodules.service.api.routes import account, archives, events, health, identities, jobs, results, studies
 from lung_nodules.service.api.state import ServiceState
 from lung_nodules.service.api.uploads import spool
 from lung_nodules.service.database.schema import bring_up_to_date
@@ -66,7 +66,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )
     problems.install(app)
     documents.install(app)
-    for module in (studies, jobs, events, results, reviews, archives, account, health):
+    for module in (studies, jobs, events, results, identities, reviews, archives, account, health):
         app.include_router(module.router)
     page.install(app)
     _surround(app, settings, metrics)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -44,6 +45,8 @@ PriorityValue = Annotated[
 ]
 # What an identifier may be in a query: no wildcard, no control character, no backslash (PS3.5 6.2, LO).
 Identifier = Annotated[str, Field(max_length=64, pattern=r"^[^*?\\\x00-\x1f\x7f]*$")]
+
+Words = Annotated[str, Field(max_length=64, pattern=r"^[^\\\x00-\x1f\x7f]*$")]
 
 
 class _In(BaseModel):
@@ -108,12 +111,14 @@ class StudiesAsked(_In):
 
     study_instance_uid: StudyUid | None = None
     patient_id: Identifier = Field("", description="Exact.")
+    patient_name: Words = Field("", description="As DICOM writes it: Family^Given. * and ? are wildcards.")
     accession_number: Identifier = Field("", description="Exact.")
     first_date: date | None = Field(None, description="Studies of this day or later.")
     last_date: date | None = Field(None, description="Studies of this day or earlier.")
     modality: Annotated[str, Field(max_length=16, pattern=r"^[A-Z0-9_ ]*$")] = "CT"
-    description: str = Field("", max_length=64, pattern=r"^[^\\\x00-\x1f\x7f]*$", description="* and ? are wildcards.")
-    limit: int = Field(100, ge=1, le=1000)
+    description: Words = Field("", description="* and ? are wildcards.")
+    limit: int = Field(50, ge=1, le=500)
+    cursor: str | None = Field(None, max_length=400, description="`next_cursor` of the page before.")
 
 
 class StudyFound(BaseModel):
@@ -127,7 +132,32 @@ class StudyFound(BaseModel):
     num_series: int | None = None
     num_instances: int | None = None
     patient_id: str = ""
+    patient_name: str = Field("", description="In all of its forms, joined by =.")
     accession_number: str = ""
+
+
+class StudiesPage(BaseModel):
+    """Some studies of an archive, newest first, and where the next ones begin."""
+
+    studies: tuple[StudyFound, ...]
+    next_cursor: str | None = None
+    is_cut: bool = Field(False, description="So many match that not all were sorted: narrow the query.")
+
+
+class WhoseAsked(_In):
+    """Whose studies to tell."""
+
+    job_id: list[UUID] = Field(min_length=1, max_length=100, description="May be repeated.")
+
+
+class StudyOfJob(BaseModel):
+    """Whose study a job has read, as its report says."""
+
+    job_id: UUID = Field(examples=[EXAMPLE_JOB_ID])
+    study_instance_uid: str = Field(examples=[EXAMPLE_STUDY])
+    patient_id: str | None
+    accession_number: str | None
+    study_date: date | None
 
 
 class Me(BaseModel):

@@ -59,7 +59,7 @@ def test_archives_are_listed_without_their_addresses(pacs: RunningApi) -> None:
 
 
 def test_an_empty_archive_has_no_studies(pacs: RunningApi) -> None:
-    assert pacs.client.get("/v1/archives/pacs/studies", params={"patient_id": "P7"}).json() == []
+    assert pacs.client.get("/v1/archives/pacs/studies", params={"patient_id": "P7"}).json()["studies"] == []
 
 
 @pytest.mark.parametrize("query", [{"patient_id": "*"}, {"patient_id": "a\\b"}, {"first_date": "soon"}, {"x": "1"}])

@@ -52,11 +52,17 @@ def get_results(
     Raises:
         ProblemRefusal: 404 ``no-results``.
     """
-    results = ResultFolder(settings.data_folder, job.duplicate_of or job.id)
-    is_read = job.state == JobState.done or job.step in (Step.store, Step.notify)
-    if not is_read or not results.exists():
+    results = find_results(job, settings)
+    if results is None:
         raise ProblemRefusal(404, "no-results", _why_none(job))
     return results
+
+
+def find_results(job: Job, settings: ServiceSettings) -> ResultFolder | None:
+    """The results of a job, or of the one that it is a duplicate of; None where there are none."""
+    results = ResultFolder(settings.data_folder, job.duplicate_of or job.id)
+    is_read = job.state == JobState.done or job.step in (Step.store, Step.notify)
+    return results if is_read and results.exists() else None
 
 
 Results = Annotated[ResultFolder, Depends(get_results)]
