@@ -81,6 +81,9 @@ class UploadsSettings(Section):
     max_files: int = Field(20_000, ge=1, le=1_000_000, description="Files in one upload.")
     max_ratio: float = Field(200.0, gt=1, le=10_000, description="Unpacked to packed size of one ZIP member.")
     quota_per_user_mib: int = Field(51_200, ge=1, le=1_048_576_000, description="Of one user in the spool at a time.")
+    keep_days: float = Field(
+        7.0, gt=0, le=36_500, description="Of a job that ended without a result, for another try; until then it counts."
+    )
 
 
 class CacheSettings(Section):
