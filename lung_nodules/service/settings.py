@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, IPvAnyNetwork, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from lung_nodules.archive.settings import ArchiveSettings, ListenerSettings, is_loopback
@@ -43,7 +43,12 @@ class WorkersSettings(Section):
     max_losses: int = Field(5, ge=1, le=100, description="Workers that may be lost over a study; then it is set aside.")
     time_limit_s: float = Field(1800.0, gt=0, le=86400, description="For one attempt at one study.")
     max_crashes: int = Field(2, ge=1, le=10, description="After so many a study is set aside.")
-    max_attempts: int = Field(6, ge=1, le=100, description="At a step that fails for a reason that can heal.")
+    heal_within_s: float = Field(
+        86_400.0,
+        ge=0,
+        le=2_592_000,
+        description="Tried again for so long after the first failure of a step, or of telling the webhook.",
+    )
     first_retry_s: float = Field(10.0, gt=0, le=3600, description="Before the first retry; doubled for each next one.")
     longest_retry_s: float = Field(900.0, gt=0, le=86400, description="A pause between two retries is never longer.")
     heartbeat_s: float = Field(5.0, gt=0, le=300, description="Between two signs of life of a worker.")
@@ -63,6 +68,19 @@ class WorkersSettings(Section):
         if self.lease_s < 2 * self.heartbeat_s:
             raise ValueError("lease_s must be at least twice heartbeat_s")
         return self
+
+    def retry_after_s(self, num_failures: int, failing_for_s: float) -> float | None:
+        """The pause before what has failed is tried again; None when it has had its time.
+
+        Args:
+            num_failures: Before the latest one.
+            failing_for_s: Since the first one.
+        """
+        left_s = self.heal_within_s - failing_for_s
+        if left_s <= 0:
+            return None
+        doubled_s = self.first_retry_s * 2.0 ** min(num_failures, 30)
+        return min(doubled_s, self.longest_retry_s, left_s)
 
 
 class QueueSettings(Section):
@@ -136,11 +154,11 @@ class RateLimitSettings(Section):
 
 
 class WebhookSettings(Section):
-    """Told when a job has ended, without patient data."""
+    """Told by the workers when a job has ended, without patient data."""
 
     url: str | None = Field(None, description="POSTed to; None: nobody is told.", pattern=r"^https?://")
     secret_file: Path | None = Field(None, description="Holds the key of the HMAC-SHA-256 in X-Lung-Nodules-Signature.")
-    timeout_s: float = Field(10.0, gt=0, le=300)
+    timeout_s: float = Field(10.0, gt=0, le=300, description="For an answer; then it is told again.")
 
 
 class ReviewsSettings(Section):
@@ -172,6 +190,9 @@ class ServiceSettings(BaseSettings):
     published: str | None = Field(
         None, description="ADDRESS:PORT by which a proxy in front offers the API; held to the same rule as `host`."
     )
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
+        (), description="Addresses or networks whose X-Forwarded-For and -Proto are believed; none: nobody's."
+    )
     data_folder: Path = Field(
         Path("out/service"), description="spool/, cache/, results/ and the embedded postgres/; shared by all machines."
     )
@@ -196,6 +217,13 @@ class ServiceSettings(BaseSettings):
     viewer_url: str | None = Field(
         None, description="Link to a viewer; {study_instance_uid} stands for the study.", pattern=r"^(https?://|/)"
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _not_everybody_is_a_proxy(cls, networks: tuple[IPvAnyNetwork, ...]) -> tuple[IPvAnyNetwork, ...]:
+        if any(network.prefixlen == 0 for network in networks):
+            raise ValueError("a network of all addresses would let everybody say where he calls from")
+        return networks
 
     @model_validator(mode="after")
     def _names_are_archives(self) -> ServiceSettings:

@@ -19,11 +19,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.service.database.address import is_embedded
 from lung_nodules.service.database.embedded import EmbeddedServer
 from lung_nodules.service.settings import CONFIG_VARIABLE, PREFIX, ServiceSettings
+
+if TYPE_CHECKING:
+    import uvicorn
 
 logger = logging.getLogger(__name__)
 
@@ -181,18 +185,26 @@ def run_api(settings: ServiceSettings) -> None:
     """Serve the API and the page until SIGTERM or SIGINT."""
     import uvicorn
 
+    uvicorn.Server(server_config(settings)).run()
+
+
+def server_config(settings: ServiceSettings) -> uvicorn.Config:
+    """How the API is served."""
+    import uvicorn
+
     from lung_nodules.service.api.app import create_app
 
-    config = uvicorn.Config(
+    return uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
+        lifespan="on",
         log_config=None,
         access_log=False,  # addresses may hold what a log must not
+        proxy_headers=False,  # it would believe whom the environment names: see security/proxies.py
         server_header=False,
         timeout_graceful_shutdown=10,
     )
-    uvicorn.Server(config).run()
 
 
 def end_with_supervisor() -> None:

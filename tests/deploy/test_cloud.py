@@ -104,11 +104,13 @@ def test_the_settings_on_aws_are_valid(resources: dict[str, dict[str, Any]], tmp
         text = text.replace(f"${{{name}}}", "https://name.example/path")
     for name in ("ArchiveUser", "Audience"):
         text = text.replace(f"${{{name}}}", "lung-nodules")
+    text = text.replace("${BalancerCidrs}", "10.0.1.0/24,10.0.2.0/24")
     config = tmp_path / "service.yaml"
     config.write_text(text, encoding="utf-8")
     settings = read_service_settings(config)
     assert settings.auth.mode == "oidc"
     assert str(settings.database.url_file) == "/tmp/files/database_url"
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.1.0/24", "10.0.2.0/24"]
     assert settings.workers.grace_s + 15 <= 120  # the workers' StopTimeout
 
 
@@ -157,6 +159,7 @@ def test_cloud_run_is_internal_with_one_gpu_and_secrets_as_files() -> None:
     (container,) = spec["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert spec["nodeSelector"]["run.googleapis.com/accelerator"] == "nvidia-l4"
-    assert {variable["name"] for variable in container["env"]} == {"LUNG_NODULES_SERVICE_CONFIG"}
+    names = {variable["name"] for variable in container["env"]}
+    assert names == {"LUNG_NODULES_SERVICE_CONFIG", "LUNG_NODULES_SERVICE__TRUSTED_PROXIES"}
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in spec["volumes"]}
     assert container["startupProbe"]["httpGet"]["path"] == container["livenessProbe"]["httpGet"]["path"]

@@ -137,6 +137,7 @@ def test_the_settings_are_the_services_own(services: dict[str, dict[str, Any]]) 
     archive = settings.archives[settings.destinations[0]]
     assert {str(settings.database.url_file), str(getattr(archive, "password_file", ""))} == mounted
     assert settings.watch.archive == "archive"
+    assert [str(network) for network in settings.trusted_proxies] == ["127.0.0.1/32"]  # `viewer`'s nginx
 
 
 def test_the_debian_variant_changes_images_alone(services: dict[str, dict[str, Any]]) -> None:

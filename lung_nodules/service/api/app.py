@@ -1,7 +1,8 @@
 """The web application: what is around the routes, in the order in which a request passes it.
 
-Security headers; a number, the access log and metrics; CORS for the origins that are listed; foreign pages refused;
-the audit log; then a route with its rule. Every error on the way is a problem document.
+Who calls, by a trusted proxy's word; security headers; a number, the access log and metrics; CORS for the origins that
+are listed; foreign pages refused; the audit log; then a route with its rule. Every error on the way is a problem
+document.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from lung_nodules.service.security import audit
 from lung_nodules.service.security.headers import SecurityHeaders, page_policy
 from lung_nodules.service.security.identity import Identifier
 from lung_nodules.service.security.origins import OriginGuard
+from lung_nodules.service.security.proxies import TrustedProxies
 from lung_nodules.service.settings import ServiceSettings
 from lung_nodules.stages.report_model import DISCLAIMER
 
@@ -89,6 +91,7 @@ def _surround(app: FastAPI, settings: ServiceSettings, metrics: Metrics) -> None
         )
     app.add_middleware(Observing, metrics=metrics)
     app.add_middleware(SecurityHeaders, auth=settings.auth)
+    app.add_middleware(TrustedProxies, networks=settings.trusted_proxies)
 
 
 def _lifespan(settings: ServiceSettings, identifier: Identifier, metrics: Metrics) -> Lifespan[FastAPI]:

@@ -8,15 +8,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import psycopg
 import uvicorn
 from fastapi import FastAPI
 
-from lung_nodules.service.api.app import create_app
 from lung_nodules.service.settings import ServiceSettings
+from lung_nodules.service.supervisor import server_config
 
 
 class RunningApi:
@@ -41,13 +41,12 @@ class RunningApi:
 @contextmanager
 def serving(settings: ServiceSettings, token: str | None = None) -> Iterator[RunningApi]:
     """Run the API on a free port until the block ends."""
-    app = create_app(settings)
+    config = server_config(settings)
+    config.timeout_graceful_shutdown = 1
+    app = cast(FastAPI, config.app)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         address = listening.getsockname()
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, lifespan="on", timeout_graceful_shutdown=1
-        )
         server = uvicorn.Server(config)
         failures: list[BaseException] = []
 
