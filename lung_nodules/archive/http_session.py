@@ -135,11 +135,11 @@ class _BearerAuth(AuthBase):
         self._variable = variable
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {read_secret(self._file, self._variable)}"
+        request.headers["Authorization"] = f"Bearer {read_credential(self._file, self._variable)}"
         return request
 
 
-def read_secret(file: Path | None, variable: str | None) -> str:
+def read_credential(file: Path | None, variable: str | None) -> str:
     """Read a password or a token from its file or environment variable.
 
     Raises:
@@ -158,7 +158,7 @@ def read_secret(file: Path | None, variable: str | None) -> str:
 
 def _auth_of(settings: DicomwebSettings) -> AuthBase | None:
     if settings.username:
-        password = read_secret(settings.password_file, settings.password_variable)
+        password = read_credential(settings.password_file, settings.password_variable)
         return HTTPBasicAuth(settings.username.encode(), password.encode())
     if settings.bearer_token_file or settings.bearer_token_variable:
         return _BearerAuth(settings.bearer_token_file, settings.bearer_token_variable)

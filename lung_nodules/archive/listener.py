@@ -1,6 +1,7 @@
 """A C-STORE listener: scanners and archives send studies, and each one is passed on when it is quiet.
 
-An instance is answered with success when it is whole on the disk, not before.
+An instance is answered with success when it is whole on the disk, not before. Until it is whole it lies in memory:
+one that breaks off leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 from pynetdicom.transport import ThreadedAssociationServer
 
 from lung_nodules.archive.dimse_association import TRANSFER_SYNTAXES
+from lung_nodules.archive.gate import Gate
 from lung_nodules.archive.http_session import MIB
-from lung_nodules.archive.naming import hash_uid
 from lung_nodules.archive.quiet import quieten_libraries
 from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.archive.settings import ListenerSettings
-from lung_nodules.archive.spool import ReceivedStudy, Spool
+from lung_nodules.archive.spool import ReceivedStudy, StudySpool
 from lung_nodules.stages.dicom_file import quiet_pydicom
 
 _SUCCESS, _OUT_OF_RESOURCES, _CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 _GIB = 1024**3
+_MARGIN_BYTES = MIB  # an instance that is too large by less is answered, a larger one is cut off
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class StoreListener:
 
     Args:
         settings: Where, for whom, and when a study is complete.
-        folder: The spool; see `Spool`.
+        folder: The spool; see `StudySpool`.
         on_complete: Called in a thread with each complete study, one at a time. Where it raises, it is called again
             with the same study later; after a crash, too, so it must not mind being called twice.
         poll_s: Between two looks for studies that are quiet.
@@ -54,7 +56,8 @@ class StoreListener:
         self._settings = settings
         self._on_complete = on_complete
         self._poll_s = poll_s
-        self._spool = Spool(folder, int(settings.max_spool_gib * _GIB), settings.quiet_s, settings.keep_s)
+        self._spool = StudySpool(folder, int(settings.max_spool_gib * _GIB), settings.quiet_s, settings.keep_s)
+        self._gate = Gate(settings.allowed_hosts, settings.max_instance_mib * MIB + _MARGIN_BYTES)
         self._server: ThreadedAssociationServer | None = None
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="listener", daemon=True)
@@ -77,7 +80,11 @@ class StoreListener:
             self._server = self._make_entity().start_server(
                 (self._settings.host, self._settings.port),
                 block=False,
-                evt_handlers=[(evt.EVT_C_STORE, self._handle_store), (evt.EVT_C_ECHO, lambda _event: _SUCCESS)],
+                evt_handlers=[
+                    (evt.EVT_C_STORE, self._handle_store),
+                    (evt.EVT_C_ECHO, lambda _event: _SUCCESS),
+                    *self._gate.handlers(),
+                ],
             )
         except OSError as error:
             raise ArchiveRefusal("archive-settings", "The listener's port cannot be opened.") from error
@@ -124,12 +131,6 @@ class StoreListener:
     def _watch(self) -> None:
         while not self._stopping.wait(self._poll_s):
             try:
-                for study in self._spool.take_complete():
-                    self._on_complete(study)
-                    logger.info("Study %s received: %d instances", _short(study), study.num_instances)
-            except Exception as error:  # whatever the callee raises: the study stays, and is offered again
-                logger.warning("A received study was not passed on: %s", error.__class__.__name__)
-
-
-def _short(study: ReceivedStudy) -> str:
-    return hash_uid(study.study_instance_uid, 8)
+                self._spool.pass_on(self._on_complete)
+            except OSError as error:
+                logger.warning("The spool cannot be looked at: %s", error.__class__.__name__)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, IPvAnyNetwork, field_validator, model_validator
 
 from lung_nodules.settings import Section
 
@@ -35,15 +35,25 @@ class ListenerSettings(Section):
     host: str = Field("127.0.0.1", description="Address that it listens on.")
     port: int = Field(11113, ge=0, le=65535, description="0: a free one.")
     ae_title: AeTitle = "LUNGNODULES"
-    allowed_ae_titles: tuple[AeTitle, ...] = Field((), description="Who may send; empty: everybody who can connect.")
+    allowed_ae_titles: tuple[AeTitle, ...] = Field((), description="Who may send; empty: whoever is on this machine.")
+    allowed_hosts: tuple[IPvAnyNetwork, ...] = Field(
+        (), description="From where, as addresses or networks (10.1.2.0/24); empty: from anywhere."
+    )
     quiet_s: float = Field(30.0, ge=0, le=86_400, description="A study is complete when nothing came for so long.")
     max_associations: int = Field(10, ge=1, le=200, description="At a time; further ones are rejected for now.")
     max_spool_gib: float = Field(50.0, gt=0, le=100_000, description="Above it the listener says out of resources.")
-    max_instance_mib: int = Field(2048, ge=1, le=65536, description="A larger instance is refused.")
+    max_instance_mib: int = Field(
+        2048, ge=1, le=65536, description="A larger instance is refused; one lies in memory while it comes."
+    )
     network_timeout_s: float = Field(60.0, gt=0, le=3600, description="A peer silent for longer is cut off.")
     keep_s: float = Field(
         86_400.0, ge=0, le=31_536_000, description="A complete study stays, for slices that come late."
     )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether others than this machine reach it, whatever they call themselves."""
+        return not self.allowed_ae_titles and not is_loopback(self.host)
 
 
 class DicomwebSettings(Section):
@@ -173,7 +183,12 @@ def _is_open_line(url: str) -> bool:
     parts = urlsplit(url)
     if parts.scheme.lower() == "https":
         return False
+    return not is_loopback((parts.hostname or "").lower())
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`; a name other than localhost is taken for public."""
     try:
-        return not ipaddress.ip_address(parts.hostname or "").is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return (parts.hostname or "").lower() != "localhost"
+        return False

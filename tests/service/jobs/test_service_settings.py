@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lung_nodules.archive.settings import is_loopback
 from lung_nodules.errors import UsageRefusal
-from lung_nodules.service.settings import ServiceSettings, is_loopback, read_secret, read_service_settings
+from lung_nodules.service.settings import ServiceSettings, read_secret, read_service_settings
 
 
 def write(path: Path, text: str) -> Path:
