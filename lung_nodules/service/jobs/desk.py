@@ -27,9 +27,10 @@ from lung_nodules.service.jobs.model import (
     JobQuery,
     JobState,
     QueueFull,
+    Step,
 )
 from lung_nodules.service.jobs.models_hash import hash_models
-from lung_nodules.service.jobs.places import remove_upload
+from lung_nodules.service.jobs.places import remove_upload, upload_folder
 from lung_nodules.service.jobs.results import ResultFolder
 from lung_nodules.service.jobs.rows import COLUMNS, label_of, read_job, study_key
 from lung_nodules.service.jobs.tickets import abort_ticket, issue_ticket, void_ticket
@@ -125,13 +126,16 @@ class JobDesk:
 
         Raises:
             JobNotFound: There is none.
-            JobConflict: ``job-not-retriable``, or ``job-superseded`` where another job has its study's content.
+            JobConflict: ``job-not-retriable``; ``upload-gone`` where what was sent is; ``job-superseded`` where another
+                job has its study's content.
             QueueFull: Too many wait.
         """
         async with self.pool.connection() as connection, connection.transaction():
             row = await _lock(connection, job_id)
             if row["state"] not in RETRIABLE:
                 raise JobConflict("job-not-retriable", "Only a job that ended without a result can be tried again.")
+            if not await asyncio.to_thread(self._has_files, read_job(row)):
+                raise JobConflict("upload-gone", "The files that were sent are no longer here.", "Send them again.")
             await self._refuse_when_full(connection)
             change = (
                 "state = 'queued', crashes = 0, losses = 0, failures = 0, reason = NULL, cancel_requested = false,"
@@ -156,8 +160,8 @@ class JobDesk:
             row = await _lock(connection, job_id)
             if row["state"] not in ENDED:
                 raise JobConflict("job-not-ended", "The job has not ended.", "Cancel it first.")
+            await asyncio.to_thread(self._remove_files, read_job(row))  # first: no row, and nobody knows of them
             await connection.execute("DELETE FROM jobs WHERE id = %s", (job_id,))
-        await asyncio.to_thread(self._remove_files, read_job(row))
 
     async def set_priority(self, job_id: UUID, priority: int) -> Job:
         """Let a queued job go sooner or later.
@@ -268,6 +272,12 @@ class JobDesk:
                 return await self.get(job_id)
             except TRANSIENT:
                 await asyncio.sleep(0.5)
+
+    def _has_files(self, job: Job) -> bool:
+        """Whether what an attempt needs of an upload is still there."""
+        if job.source.kind != "upload" or upload_folder(self.settings.data_folder, job.source.path or "").is_dir():
+            return True
+        return job.step is Step.store and ResultFolder(self.settings.data_folder, job.id).exists()
 
     def _remove_files(self, job: Job) -> None:
         ResultFolder(self.settings.data_folder, job.id).remove()
