@@ -10,6 +10,8 @@ import shutil
 from pathlib import Path
 from uuid import UUID
 
+RECEIVED = "listener/complete"  # below the spool, what a listener hands over
+
 
 def work_folder(data_folder: Path, lease: UUID) -> Path:
     """Where an attempt fetches its study to."""
@@ -38,6 +40,13 @@ def upload_folder(data_folder: Path, path: str) -> Path:
     if not folder.is_relative_to(spool) or folder == spool:
         raise ValueError("the path leads out of the spool")
     return folder
+
+
+def list_uploads(data_folder: Path) -> list[str]:
+    """The uploads that are in the spool, as the sources of jobs name them."""
+    spool = data_folder / "spool"
+    folders = [*spool.glob("*"), *(spool / RECEIVED).glob("*")]
+    return [path.relative_to(spool).as_posix() for path in folders if path.is_dir()]
 
 
 def remove_upload(data_folder: Path, path: str) -> None:

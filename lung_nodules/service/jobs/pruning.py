@@ -1,67 +1,91 @@
-"""Making room: results that are old, or too many, leave this machine; the archive has them, and the job says so."""
+"""Making room: results that are old, or too many, leave this machine; the archive has them, and the job says so.
+
+The rows first, the files then (`remains`): a job that says it has results has them.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 from lung_nodules.service.database.pool import Connection, Pool
-from lung_nodules.service.jobs.model import Source
-from lung_nodules.service.jobs.places import remove_upload
+from lung_nodules.service.jobs.remains import remove_remains
 from lung_nodules.service.jobs.results import ResultFolder
-from lung_nodules.service.settings import ResultsSettings, ServiceSettings
+from lung_nodules.service.settings import ResultsSettings, ServiceSettings, UploadsSettings
 
 _LOCK = 7_314_908_114  # one process prunes at a time
-_REMAINS_AFTER_S = 24 * 3600.0  # no study takes as long
+
+# Results are in use as long as a duplicate or a reader's word about them is new.
+_ENDED = """
+    SELECT id, extract(epoch FROM now() - greatest(finished_at, doubled_at, {reviewed_at}))::float8 AS age_s FROM jobs
+    LEFT JOIN (SELECT duplicate_of AS id, max(finished_at) AS doubled_at FROM jobs GROUP BY duplicate_of) AS doubles
+    USING (id) {reviews}
+    WHERE finished_at IS NOT NULL AND state NOT IN ('queued', 'running') AND NOT pruned ORDER BY age_s DESC"""
+_REVIEWS = """
+    LEFT JOIN (SELECT job_id AS id, max(reviewed_at) AS reviewed_at FROM finding_reviews GROUP BY job_id) AS reviews
+    USING (id)"""
 
 
 async def prune(pool: Pool, settings: ServiceSettings) -> int:
-    """Remove results above the limits of age and size, and what killed processes have left.
+    """Remove results above the limits of age and size, uploads that nobody tries again, and what the killed have left.
 
     Returns:
-        The number of jobs whose results went; 0 where another process is at it.
+        The number of jobs whose files went; 0 where another process is at it.
     """
+    num_pruned = 0
     async with pool.connection() as connection:
         cursor = await connection.execute("SELECT pg_try_advisory_lock(%s) AS ours", (_LOCK,))
         row = await cursor.fetchone()
-        if not row or not row["ours"]:
-            return 0
-        try:
-            await asyncio.to_thread(remove_remains, settings.data_folder)
-            return await _prune(connection, settings)
-        finally:
-            await connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+        if row and row["ours"]:
+            try:
+                num_pruned = await _give_up_uploads(connection, settings.uploads) + await _prune(connection, settings)
+            finally:
+                await connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+    await remove_remains(pool, settings)
+    return num_pruned
+
+
+async def _give_up_uploads(connection: Connection, uploads: UploadsSettings) -> int:
+    """Say of jobs that ended without results long ago that their files are gone; what is sent again is read anew."""
+    cursor = await connection.execute(
+        "UPDATE jobs SET pruned = true WHERE source->>'kind' = 'upload' AND NOT pruned"
+        " AND state IN ('refused', 'failed', 'set_aside', 'cancelled') AND COALESCE(step, '') <> 'store'"
+        " AND finished_at < now() - %s",
+        (timedelta(days=uploads.keep_days),),
+    )
+    return cursor.rowcount
 
 
 async def _prune(connection: Connection, settings: ServiceSettings) -> int:
+    limits = settings.results
+    if limits.max_age_days is None and limits.max_gib is None:
+        return 0
+    looked_at, ended = await _list_ended(connection)
+    if limits.max_gib is not None:
+        ended = await asyncio.to_thread(_weigh, ended, settings.data_folder)
+    doomed = list(choose_doomed(ended, limits))
     cursor = await connection.execute(
-        "SELECT id, source, extract(epoch FROM now() - finished_at)::float8 AS age_s FROM jobs WHERE finished_at"
-        " IS NOT NULL AND state NOT IN ('queued', 'running') AND NOT pruned ORDER BY finished_at"
+        "UPDATE jobs SET pruned = true WHERE (id = ANY(%s) OR duplicate_of = ANY(%s))"
+        " AND state NOT IN ('queued', 'running') AND NOT pruned AND finished_at < %s",
+        (doomed, doomed, looked_at),
     )
-    rows = await cursor.fetchall()
-    sizes = await asyncio.to_thread(lambda: {row["id"]: _num_bytes(settings.data_folder, row["id"]) for row in rows})
-    doomed = choose_doomed([(row["id"], row["age_s"], sizes[row["id"]]) for row in rows], settings.results)
-    for row in rows:
-        if row["id"] in doomed:
-            await _prune_job(connection, settings.data_folder, row["id"], Source.model_validate(row["source"]))
-    return len(doomed)
+    return cursor.rowcount
 
 
-async def _prune_job(connection: Connection, data_folder: Path, job_id: UUID, source: Source) -> None:
-    """The row first: a job that says it has results has them."""
-    await connection.execute(
-        "UPDATE jobs SET pruned = true WHERE id = %s AND state NOT IN ('queued', 'running')", (job_id,)
-    )
-    await asyncio.to_thread(ResultFolder(data_folder, job_id).remove)
-    if source.kind == "upload" and source.path:
-        await asyncio.to_thread(remove_upload, data_folder, source.path)
+async def _list_ended(connection: Connection) -> tuple[object, list[tuple[UUID, float, int]]]:
+    """The database's time, and of each ended job its id and how long ago its results were in use, without sizes."""
+    cursor = await connection.execute("SELECT now() AS time, to_regclass('finding_reviews') IS NOT NULL AS reviewed")
+    row = await cursor.fetchone()
+    assert row is not None
+    parts = ("reviewed_at", _REVIEWS) if row["reviewed"] else ("NULL", "")
+    cursor = await connection.execute(_ENDED.format(reviewed_at=parts[0], reviews=parts[1]).encode())
+    return row["time"], [(each["id"], each["age_s"], 0) for each in await cursor.fetchall()]
 
 
-def choose_doomed(ended: list[tuple[UUID, float, int]], limits: ResultsSettings) -> set[UUID]:
+def choose_doomed(ended: Sequence[tuple[UUID, float, int]], limits: ResultsSettings) -> set[UUID]:
     """Which results go.
 
     Args:
@@ -82,18 +106,9 @@ def choose_doomed(ended: list[tuple[UUID, float, int]], limits: ResultsSettings)
     return doomed
 
 
-def remove_remains(data_folder: Path, older_than_s: float = _REMAINS_AFTER_S) -> None:
-    """Take away hidden folders of processes that were killed while they wrote results."""
-    for folder in _hidden(data_folder / "results"):
-        if time.time() - folder.stat().st_mtime > older_than_s:
-            shutil.rmtree(folder, ignore_errors=True)
+def _weigh(ended: Sequence[tuple[UUID, float, int]], data_folder: Path) -> list[tuple[UUID, float, int]]:
+    return [(job_id, age_s, _num_bytes(ResultFolder(data_folder, job_id).folder)) for job_id, age_s, _ in ended]
 
 
-def _hidden(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield from (path for path in folder.iterdir() if path.name.startswith(".") and path.is_dir())
-
-
-def _num_bytes(data_folder: Path, job_id: UUID) -> int:
-    folder = ResultFolder(data_folder, job_id).folder
+def _num_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
