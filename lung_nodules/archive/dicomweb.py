@@ -78,7 +78,12 @@ class DicomwebArchive:
 
     def check(self) -> None:
         """See `Archive.check`."""
-        self._client.search_for_studies(limit=1)
+        try:
+            self._client.search_for_studies(limit=1)
+        except ArchiveRefusal as refusal:
+            if refusal.code == "study-not-found":
+                raise ArchiveRefusal("archive-unreachable", "No DICOMweb service answers at the address.") from None
+            raise
 
     def find_studies(self, query: StudyQuery) -> Iterator[StudyEntry]:
         """See `Archive.find_studies`."""
@@ -92,7 +97,12 @@ class DicomwebArchive:
         """See `Archive.find_series`."""
         study = check_uid(study_instance_uid)
         search = self._client.search_for_series
-        items = self._search(search, "SeriesInstanceUID", _SERIES_FIELDS, study_instance_uid=study)
+        try:
+            items = list(self._search(search, "SeriesInstanceUID", _SERIES_FIELDS, study_instance_uid=study))
+        except ArchiveRefusal as refusal:
+            if refusal.code == "study-not-found":
+                self.check()  # a proxy before an archive that restarts says so of everything
+            raise
         entries = [read_series(item, study) for item in items]
         if not entries:
             raise ArchiveRefusal("study-not-found", "The archive holds no such study.")

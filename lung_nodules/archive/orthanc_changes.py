@@ -10,6 +10,7 @@ whoever starts again with it waits for them, too.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from lung_nodules.archive.retrying import call_with_retries
 from lung_nodules.archive.settings import DicomwebSettings
 
 _NUM_CHANGES = 500  # asked for at a time
+_CONFIRM_S = 1.0  # until what Orthanc did not know is asked for again
 
 
 class OrthancChanges:
@@ -39,10 +41,18 @@ class OrthancChanges:
         self._position = 0  # the last change that was read
         self._given: int | None = None  # the last cursor that was given out; None: what follows is not to be relied on
         self._pending: dict[str, int] = {}  # studies that are not stable yet, with the first change of their instances
+        self._denied: set[str] = set()  # what Orthanc did not know in this look
         self._calm: set[str] = set()  # of these, those that nothing was added to when they were last asked for
 
     def changes(self, cursor: int) -> tuple[Sequence[StableStudy], int]:
         """See `ChangeFeed.changes`."""
+        self._denied.clear()
+        found = self._read(cursor)
+        if self._denied:
+            self._confirm_gone()
+        return found
+
+    def _read(self, cursor: int) -> tuple[Sequence[StableStudy], int]:
         last = _number(self._get("/changes?last"), "Last")
         if cursor != self._given or self._position > last:
             self._position, self._pending, self._calm = (cursor if cursor <= last else 0), {}, set()
@@ -125,12 +135,36 @@ class OrthancChanges:
         return str(tags.get("StudyInstanceUID") or "") if isinstance(tags, Mapping) else ""
 
     def _get_or_none(self, path: str) -> Mapping[str, Any] | None:
-        """An object; None where it is gone by now."""
+        """An object; None where it is gone by now, which `_confirm_gone` has to find, too."""
         try:
             return self._get(path)
         except ArchiveRefusal as refusal:
             if refusal.code == "study-not-found":
+                self._denied.add(path)
                 return None
+            raise
+
+    def _confirm_gone(self) -> None:
+        """Ask again for what Orthanc did not know: a proxy before an Orthanc that restarts says so of everything.
+
+        Raises:
+            ArchiveRefusal: ``archive-busy`` where that is not certain; whoever follows the feed looks again.
+        """
+        doubtful, given = sorted(self._denied), self._given
+        self._given = None  # unless all is confirmed, the next look begins anew
+        self._check_well()
+        time.sleep(_CONFIRM_S)
+        if any(self._get_or_none(path) is not None for path in doubtful):
+            raise ArchiveRefusal("archive-busy", "Orthanc knows what it did not know a moment ago.")
+        self._check_well()
+        self._given = given
+
+    def _check_well(self) -> None:
+        try:
+            self._get("/system")
+        except ArchiveRefusal as refusal:
+            if refusal.code == "study-not-found":
+                raise ArchiveRefusal("archive-busy", "No Orthanc answers at its address.") from None
             raise
 
     def _get(self, path: str) -> Mapping[str, Any]:

@@ -390,3 +390,16 @@ def test_every_code_heals_or_lasts() -> None:
     assert ArchiveRefusal("archive-timeout", "").heals
     assert not ArchiveRefusal("archive-auth", "").heals
     assert "archive-short-count" in HEALING
+
+
+def test_a_proxy_that_denies_everything_is_an_archive_that_is_away(
+    spoiled: DicomwebArchive, proxy: FaultProxy, study: SmallStudy
+) -> None:
+    proxy.spoil("GET", fails(404))
+    for ask in (spoiled.check, lambda: spoiled.find_series(study.uid), lambda: content_of(spoiled, study.uid)):
+        with pytest.raises(ArchiveRefusal, match="archive-unreachable"):
+            ask()
+    proxy.heal()
+    proxy.spoil(SERIES_LIST, fails(404))
+    with pytest.raises(ArchiveRefusal, match="study-not-found"):
+        spoiled.find_series(study.uid)

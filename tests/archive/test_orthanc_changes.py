@@ -128,3 +128,22 @@ def test_failures_have_names(orthanc: Orthanc, study: SmallStudy) -> None:
         proxy.spoil("changes", lambda _question, answer: answer.with_json([1]))
         with pytest.raises(ArchiveRefusal, match="archive-bad-answer"):
             feed.changes(0)
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_what_a_proxy_denies_for_a_moment_is_not_gone(fresh: Orthanc, tmp_path: Path, *, is_whole: bool) -> None:
+    """Before an Orthanc that restarts, a proxy denies everything, or what it is asked at that moment."""
+    uid, files = small_series(tmp_path / "first")
+    fresh.add(files)
+    follow(feed_of(fresh), 0, 1)
+    with start_fault_proxy(fresh.url) as proxy:
+        feed = feed_of(fresh, proxy.url)
+        proxy.spoil("system" if is_whole else "nothing", fails(404), times=1)
+        proxy.spoil("(instances|studies)/", fails(404), times=len(files) + 1)
+        with pytest.raises(ArchiveRefusal, match="archive-busy") as caught:
+            feed.changes(0)
+        assert caught.value.heals
+        proxy.heal()
+        studies, cursor = feed.changes(0)
+        assert [study.study_instance_uid for study in studies] == [uid]
+        assert feed.changes(cursor) == ((), cursor)

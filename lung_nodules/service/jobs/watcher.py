@@ -24,8 +24,8 @@ from lung_nodules.service.settings import ServiceSettings
 logger = logging.getLogger(__name__)
 
 SUBMITTER = "watch"
-_GONE = ("study-not-found", "bad-uid")  # nothing is left to read
 _MAX_REFUSALS = 3
+_NUM_DENIALS = 3  # a proxy says "not found" for a moment, an archive that is well says it again
 
 
 def run_watcher(settings: ServiceSettings) -> None:
@@ -113,20 +113,25 @@ class Watcher:
         """Submit a study, waiting while the archive or the queue cannot take it; one without a CT is passed over.
 
         An archive that is well and yet refuses one study again and again shall not hold up the others: the study is
-        queued with its content unknown, and its job says what is wrong.
+        queued with its content unknown, and its job says what is wrong. One that it does not know, again and again, is
+        gone.
         """
-        num_refusals = 0
+        num_refusals = num_denials = 0
         while True:
             try:
                 await self._submit(study_instance_uid, is_content_known=num_refusals < _MAX_REFUSALS)
             except InputRefusal:
                 return  # no CT
             except ArchiveRefusal as refusal:
-                if refusal.code in _GONE:
-                    logger.warning("a study cannot be queued: %s", refusal.code)
+                is_well = await asyncio.to_thread(self._is_archive_well)
+                if refusal.code != "study-not-found":
+                    num_refusals += is_well
+                else:
+                    num_denials = num_denials + 1 if is_well else 0
+                if refusal.code == "bad-uid" or num_denials == _NUM_DENIALS:
+                    logger.warning("a study is passed over, the archive is well: %s", refusal.code)
                     return
                 logger.info("a study waits: %s", refusal.code)
-                num_refusals += await asyncio.to_thread(self._is_archive_well)
                 await asyncio.sleep(self._settings.poll_s)
             except QueueFull as full:
                 logger.info("the queue is full; waiting")

@@ -141,6 +141,7 @@ class RefusingArchive:
         self._code = code
         self.is_well = True
         self.num_checks = 0
+        self.num_denials = 10**6
 
     def check(self):
         self.num_checks += 1
@@ -148,7 +149,8 @@ class RefusingArchive:
             raise ArchiveRefusal("archive-busy", "Later.")
 
     def find_series(self, uid):
-        if uid == self._uid:
+        if uid == self._uid and self.num_denials:
+            self.num_denials -= 1
             raise ArchiveRefusal(self._code, "No.")
         return self._archive.find_series(uid)
 
@@ -189,3 +191,39 @@ def test_while_the_archive_as_a_whole_is_not_well_studies_wait(watched, run):
                 return await jobs_of(desk), await read_cursor(desk.pool, "pacs")
 
     assert run(scenario()) == ((), 0)
+
+
+@pytest.mark.parametrize(("num_denials", "is_queued"), [(2, True), (3, False)])
+def test_a_study_is_gone_when_an_archive_that_is_well_says_so_again_and_again(watched, run, num_denials, is_queued):
+    async def scenario():
+        with open_archive(watched.archives["pacs"], "pacs") as archive:
+            async with open_desk(watched) as desk:
+                denying = RefusingArchive(archive, "1.2.1", "study-not-found")
+                denying.num_denials = num_denials
+                await look_to_the_end(Watcher(desk, "pacs", denying, ListedChanges(["1.2.1", "1.2.2"])))
+                return await jobs_of(desk)
+
+    uids = {job.source.study_instance_uid for job in run(scenario())}
+    assert uids == ({"1.2.1", "1.2.2"} if is_queued else {"1.2.2"})
+
+
+def test_an_archive_that_is_not_well_denies_nothing(watched, run):
+    """As a proxy does for an archive that restarts: not found, for as long as that takes."""
+
+    async def scenario():
+        with open_archive(watched.archives["pacs"], "pacs") as archive:
+            async with open_desk(watched) as desk:
+                denying = RefusingArchive(archive, "1.2.1", "study-not-found")
+                denying.is_well = False
+                following = asyncio.create_task(Watcher(desk, "pacs", denying, ListedChanges(["1.2.1"])).follow())
+
+                async def was_looked_at():
+                    return denying.num_checks > 6
+
+                await until(was_looked_at)
+                denying.is_well, denying.num_denials = True, 0
+                (job,) = await until(lambda: jobs_of(desk))
+                following.cancel()
+                return job
+
+    assert run(scenario()).source.study_instance_uid == "1.2.1"
