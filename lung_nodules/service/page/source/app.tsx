@@ -1,20 +1,24 @@
 /** The page as a whole: who is reading, which view, and what is said when something went wrong. */
 
-import { useCallback, useEffect, useMemo, useRef, useState, type ReactElement } from "react";
-import { followJobs, getMe, getPageSettings, type Connection } from "./api/client";
-import { Problem } from "./api/problem";
+import { useCallback, useEffect, useMemo, useRef, useState, type ReactElement, type ReactNode } from "react";
+import { getMe, getPageSettings } from "./api/client";
+import { followJobs, type Connection } from "./api/following";
 import type { Job } from "./api/schemas";
+import { session } from "./api/session";
+import { ArchivePage } from "./archive/archive_page";
+import { AuditPage } from "./audit/audit_page";
 import { Page } from "./parts/context";
 import { Header } from "./parts/header";
 import { Help } from "./parts/help";
-import { useLoaded, useRoute } from "./parts/hooks";
+import { notYet, useLoaded, useRoute, useSession } from "./parts/hooks";
+import { Icon } from "./parts/icons";
 import { SignIn } from "./parts/sign_in";
-import { ProblemText } from "./parts/signs";
+import { ProblemPanel, ProblemText } from "./parts/signs";
 import { loadPreferences, savePreferences, type Preferences } from "./state/preferences";
+import type { Route } from "./state/route";
 import { StudyPage } from "./study/study_page";
 import { DICTIONARIES, LOCALES } from "./words/dictionary";
 import { WorklistPage } from "./worklist/worklist_page";
-import { Icon } from "./parts/icons";
 
 type Listener = (job: Job) => void;
 
@@ -22,10 +26,11 @@ export function App(): ReactElement {
   const [preferences, setPreferences] = useState(loadPreferences);
   const [problems, setProblems] = useState<readonly Error[]>([]);
   const [help, setHelp] = useState(false);
-  const [me, reloadMe] = useLoaded("me", getMe);
-  const [settings] = useLoaded(me.state, getPageSettings);
-  const signedIn = me.state === "ready";
-  const { connection, epoch, listen } = useJobs(signedIn);
+  const access = useSession();
+  const [me, reloadMe] = useLoaded(access.at, access.at === "in" ? getMe : notYet);
+  const isKnown = access.at === "in" && me.state === "ready";
+  const [settings] = useLoaded(`settings ${isKnown}`, isKnown ? getPageSettings : notYet);
+  const jobs = useJobs(isKnown);
   const route = useRoute();
   const words = DICTIONARIES[preferences.language];
 
@@ -38,13 +43,12 @@ export function App(): ReactElement {
     () => ({
       preferences,
       setPreferences,
-      me: me.state === "ready" ? me.value : null,
+      me: isKnown ? me.value : null,
       settings: settings.state === "ready" ? settings.value : null,
       complain,
     }),
-    [preferences, me, settings, complain],
+    [preferences, isKnown, me, settings, complain],
   );
-  const mustSignIn = me.state === "problem" && me.problem instanceof Problem && me.problem.status === 401;
   const openHelp = useCallback(() => setHelp(true), []);
 
   return (
@@ -52,20 +56,28 @@ export function App(): ReactElement {
       <a className="skip" href="#content" onClick={focusContent}>
         {words.skipToContent}
       </a>
-      <Header connection={connection} onHelp={openHelp} />
-      {mustSignIn ? (
-        <SignIn onToken={reloadMe} />
-      ) : route.name === "worklist" ? (
-        <WorklistPage listen={listen} epoch={epoch} onHelp={openHelp} />
+      <Header connection={jobs.connection} route={route} onHelp={openHelp} />
+      {access.at === "out" ? (
+        <SignIn way={access.way} problem={access.problem} />
+      ) : access.at === "unreachable" ? (
+        <Apart>
+          <ProblemPanel problem={access.problem} onRetry={() => void session.open()} />
+        </Apart>
+      ) : me.state === "problem" ? (
+        <Apart>
+          <ProblemPanel problem={me.problem} onRetry={reloadMe} />
+          {access.at === "in" && access.way.mode !== "none" ? (
+            <button type="button" className="button" onClick={() => void session.signOut().catch(complain)}>
+              {words.signIn.out}
+            </button>
+          ) : null}
+        </Apart>
+      ) : isKnown ? (
+        <View route={route} jobs={jobs} onHelp={openHelp} />
       ) : (
-        <StudyPage
-          key={route.jobId}
-          jobId={route.jobId}
-          findingId={route.findingId}
-          listen={listen}
-          epoch={epoch}
-          onHelp={openHelp}
-        />
+        <Apart>
+          <p>{words.loading} …</p>
+        </Apart>
       )}
       <div className="notices" role="alert">
         {problems.map((problem, index) => (
@@ -86,6 +98,38 @@ export function App(): ReactElement {
       </div>
       {help ? <Help onClose={() => setHelp(false)} /> : null}
     </Page>
+  );
+}
+
+function View({ route, jobs, onHelp }: { route: Route; jobs: Jobs; onHelp: () => void }): ReactElement {
+  const { listen, epoch } = jobs;
+  switch (route.name) {
+    case "worklist":
+      return <WorklistPage listen={listen} epoch={epoch} onHelp={onHelp} />;
+    case "archive":
+      return <ArchivePage onHelp={onHelp} />;
+    case "audit":
+      return <AuditPage key={route.jobId} jobId={route.jobId} />;
+    case "study":
+      return (
+        <StudyPage
+          key={route.jobId}
+          jobId={route.jobId}
+          findingId={route.findingId}
+          listen={listen}
+          epoch={epoch}
+          onHelp={onHelp}
+        />
+      );
+  }
+}
+
+/** In the place of a view, while there is none to show. */
+function Apart({ children }: { children: ReactNode }): ReactElement {
+  return (
+    <main id="content" className="apart" tabIndex={-1}>
+      {children}
+    </main>
   );
 }
 

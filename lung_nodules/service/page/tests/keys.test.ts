@@ -17,7 +17,7 @@ describe("keyboard", () => {
     expect(commandOf(press("c", { altKey: true }), "study")).toBeNull();
   });
 
-  it.each<Context>(["worklist", "study"])("has each key once in the context %s", (context) => {
+  it.each<Context>(["worklist", "archive", "study"])("has each key once in the context %s", (context) => {
     const keys = BINDINGS.filter(({ contexts }) => contexts.includes(context)).flatMap((binding) => binding.keys);
     expect(new Set(keys).size).toBe(keys.length);
   });

@@ -256,6 +256,9 @@ describe("lanes", () => {
 describe("address", () => {
   it.each([
     { name: "worklist" } as const,
+    { name: "archive" } as const,
+    { name: "audit", jobId: null } as const,
+    { name: "audit", jobId: "0b8f" } as const,
     { name: "study", jobId: "0b8f", findingId: null } as const,
     { name: "study", jobId: "a b/c", findingId: "N1" } as const,
   ])("leads back to %o", (route) => {

@@ -2,59 +2,12 @@
 
 import * as v from "valibot";
 import { decodeHu, decodeLabels } from "../image/pixels";
-import { EventParser, pauseMs, SILENCE_MS } from "./events";
+import { addressOf } from "./address";
+import * as desk from "./desk_schemas";
 import { Problem, readProblem } from "./problem";
+import { asJson, authorization, read, send } from "./request";
 import * as schemas from "./schemas";
-
-const TOKEN_KEY = "lung-nodules.token";
-
-/** A token lives as long as the tab; null where the service does not ask for one. */
-export function readToken(): string | null {
-  return sessionStorage.getItem(TOKEN_KEY);
-}
-
-export function keepToken(token: string | null): void {
-  if (token) sessionStorage.setItem(TOKEN_KEY, token);
-  else sessionStorage.removeItem(TOKEN_KEY);
-}
-
-/** Address of a resource under `v1/`, beside this page wherever it is served. */
-export function addressOf(path: string): string {
-  return new URL(`v1/${path}`, document.baseURI).href;
-}
-
-function authorization(): Record<string, string> {
-  const token = readToken();
-  return token ? { Authorization: `Bearer ${token}` } : {};
-}
-
-async function send(path: string, init: RequestInit = {}): Promise<Response> {
-  let response: Response;
-  try {
-    response = await fetch(addressOf(path), {
-      ...init,
-      headers: { ...authorization(), ...(init.headers as Record<string, string> | undefined) },
-    });
-  } catch (error) {
-    if (init.signal?.aborted) throw error;
-    throw new Problem(0, "unreachable", "");
-  }
-  if (!response.ok) {
-    throw readProblem(response.status, await response.text(), response.headers.get("Retry-After"));
-  }
-  return response;
-}
-
-async function read<T extends v.GenericSchema>(path: string, schema: T, init?: RequestInit): Promise<v.InferOutput<T>> {
-  const response = await send(path, init);
-  const parsed = v.safeParse(schema, await response.json());
-  if (!parsed.success) throw new Problem(response.status, "unexpected-answer", "");
-  return parsed.output;
-}
-
-function asJson(method: string, body: unknown): RequestInit {
-  return { method, body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
-}
+import { session } from "./session";
 
 const job = (id: string): string => `jobs/${encodeURIComponent(id)}`;
 
@@ -76,6 +29,7 @@ export const getJob = (id: string): Promise<schemas.Job> => read(job(id), schema
 export const cancelJob = (id: string) => send(`${job(id)}/cancel`, { method: "POST" });
 export const retryJob = (id: string) => send(`${job(id)}/retry`, { method: "POST" });
 export const deleteJob = (id: string) => send(job(id), { method: "DELETE" });
+export const setPriority = (id: string, priority: number) => send(`${job(id)}/priority`, asJson("PUT", { priority }));
 export const getReport = (id: string) => read(`${job(id)}/report`, schemas.ReportSchema);
 export const listFiles = (id: string) => read(`${job(id)}/files`, schemas.FilesSchema);
 export const getSlices = (id: string) => read(`${job(id)}/slices`, schemas.SlicesSchema);
@@ -83,6 +37,40 @@ export const listReviews = (id: string) => read(`${job(id)}/reviews`, schemas.Re
 export const listArchives = () => read("archives", schemas.ArchivesSchema);
 export const getMe = () => read("me", schemas.MeSchema);
 export const getPageSettings = () => read("settings/page", schemas.PageSettingsSchema);
+
+/** Whose studies jobs have read; at most a hundred jobs at a time. */
+export const listStudies = (jobIds: readonly string[]) =>
+  read(`studies?${new URLSearchParams(jobIds.map((id) => ["job_id", id])).toString()}`, desk.StudiesOfJobsSchema);
+
+export interface StudySearch {
+  readonly patient_name?: string;
+  readonly patient_id?: string;
+  readonly accession_number?: string;
+  readonly description?: string;
+  readonly modality: string;
+  readonly first_date?: string;
+  readonly last_date?: string;
+  readonly cursor?: string;
+}
+
+export const findStudies = (archive: string, search: StudySearch, signal: AbortSignal) =>
+  read(`archives/${encodeURIComponent(archive)}/studies?${queryOf({ ...search })}`, desk.FoundPageSchema, { signal });
+
+export interface AuditFilter {
+  readonly actor?: string;
+  readonly action?: string;
+  readonly job_id?: string;
+  readonly after?: string;
+  readonly before?: string;
+  readonly cursor?: number;
+}
+
+export const readAudit = (filter: AuditFilter, signal: AbortSignal) =>
+  read(`audit?${queryOf({ ...filter })}`, desk.AuditPageSchema, { signal });
+
+function queryOf(values: Readonly<Record<string, string | number>>): string {
+  return new URLSearchParams(Object.entries(values).map(([name, value]) => [name, String(value)])).toString();
+}
 
 export async function getHu(id: string, index: number, numPixels: number, signal: AbortSignal): Promise<Int16Array> {
   return decodeHu(await (await send(`${job(id)}/slices/${index}`, { signal })).arrayBuffer(), numPixels);
@@ -115,7 +103,7 @@ export const putReview = (id: string, findingId: string, review: ReviewOrder) =>
  *
  * @param progress Called with the share that was sent, 0 to 1.
  */
-export function uploadFiles(
+export async function uploadFiles(
   files: readonly File[],
   priority: number,
   progress: (share: number) => void,
@@ -123,14 +111,18 @@ export function uploadFiles(
 ): Promise<schemas.Job> {
   const form = new FormData();
   for (const file of files) form.append("files", file, file.name);
+  const headers = await authorization();
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", addressOf(`uploads?priority=${priority}`));
-    for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => progress(event.lengthComputable ? event.loaded / event.total : 0);
     request.onload = () => {
       if (request.status >= 400) {
-        reject(readProblem(request.status, request.responseText, request.getResponseHeader("Retry-After")));
+        const pause = request.getResponseHeader("Retry-After");
+        const problem = readProblem(request.status, request.responseText, pause);
+        if (request.status === 401) session.refuse(problem);
+        reject(problem);
         return;
       }
       try {
@@ -155,77 +147,4 @@ export async function download(path: string, name: string): Promise<void> {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
-}
-
-export type Connection = "connecting" | "live" | "lost";
-
-/** Follow all jobs, or one, until the signal; connects again by itself and tells how it stands. */
-export async function followJobs(
-  jobId: string | null,
-  onJob: (job: schemas.Job) => void,
-  onConnection: (connection: Connection) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  for (let count = 0; !signal.aborted; count += 1) {
-    onConnection(count === 0 ? "connecting" : "lost");
-    try {
-      await readEvents(
-        jobId,
-        onJob,
-        () => {
-          count = 0;
-          onConnection("live");
-        },
-        signal,
-      );
-    } catch (error) {
-      if (error instanceof Problem && [401, 403, 404].includes(error.status)) return;
-    }
-    if (isAborted(signal)) return;
-    await sleep(pauseMs(count), signal);
-  }
-}
-
-function isAborted(signal: AbortSignal): boolean {
-  return signal.aborted;
-}
-
-async function readEvents(
-  jobId: string | null,
-  onJob: (job: schemas.Job) => void,
-  onOpen: () => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const path = jobId === null ? "events" : `${job(jobId)}/events`;
-  const silence = new AbortController();
-  const either = AbortSignal.any([signal, silence.signal]);
-  const response = await send(path, { headers: { Accept: "text/event-stream" }, signal: either, cache: "no-store" });
-  onOpen();
-  const parser = new EventParser();
-  const reader = (response.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream()).getReader();
-  let timer = setTimeout(() => silence.abort(), SILENCE_MS);
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      clearTimeout(timer);
-      timer = setTimeout(() => silence.abort(), SILENCE_MS);
-      for (const event of parser.push(value)) {
-        const parsed = event.event === "job" ? v.safeParse(schemas.JobSchema, JSON.parse(event.data)) : null;
-        if (parsed?.success) onJob(parsed.output);
-      }
-    }
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

@@ -6,12 +6,21 @@
 
 import * as v from "valibot";
 
-const nullable = <T extends v.GenericSchema>(schema: T) => v.optional(v.nullable(schema), null);
+export const nullable = <T extends v.GenericSchema>(schema: T) => v.optional(v.nullable(schema), null);
 const pair = <T extends v.GenericSchema>(schema: T) => v.tuple([schema, schema]);
 const triple = v.tuple([v.number(), v.number(), v.number()]);
 
-export const STATES = ["queued", "running", "done", "refused", "failed", "set_aside", "cancelled"] as const;
-export const STEPS = ["fetch", "analyse", "store", "notify"] as const;
+export const STATES = [
+  "queued",
+  "running",
+  "done",
+  "refused",
+  "failed",
+  "set_aside",
+  "cancelled",
+  "duplicate",
+] as const;
+export const STEPS = ["fetch", "analyse", "store"] as const;
 
 const Reason = v.looseObject({ code: v.string(), sentence: v.string(), advice: v.optional(v.string(), "") });
 

@@ -1,15 +1,23 @@
 /** The line at the top: what this is, what it must not be used for, and how it is shown. */
 
 import type { ReactElement } from "react";
-import { keepToken, readToken, type Connection } from "../api/client";
+import type { Connection } from "../api/following";
+import { session } from "../api/session";
+import { writeRoute, type Route } from "../state/route";
 import { DICTIONARIES, LANGUAGES } from "../words/dictionary";
 import { Choice } from "./choice";
-import { usePage, useWords } from "./context";
+import { usePage, useRole, useWords } from "./context";
 import { Icon, Mark } from "./icons";
 
-export function Header({ connection, onHelp }: { connection: Connection; onHelp: () => void }): ReactElement {
+export interface HeaderProps {
+  readonly connection: Connection;
+  readonly route: Route;
+  readonly onHelp: () => void;
+}
+
+export function Header({ connection, route, onHelp }: HeaderProps): ReactElement {
   const { words, language } = useWords();
-  const { preferences, setPreferences, me } = usePage();
+  const { preferences, setPreferences, me, complain } = usePage();
   const other = preferences.theme === "dark" ? "light" : "dark";
   return (
     <header className="header">
@@ -17,20 +25,24 @@ export function Header({ connection, onHelp }: { connection: Connection; onHelp:
         <Mark />
         <span>{words.app}</span>
       </a>
+      <Places route={route} />
       <p className="header-disclaimer">{words.disclaimer}</p>
       <div className="header-tools">
-        <span className="connection" data-connection={connection} role="status" title={words.connection[connection]}>
-          <span className="connection-dot" aria-hidden="true" />
-          <span className="connection-text">{words.connection[connection]}</span>
-        </span>
+        {me ? <ConnectionSign connection={connection} /> : null}
         {me && me.auth_mode !== "none" ? (
           <span className="header-reader">
             {me.name} · {words.roles[me.role]}
           </span>
         ) : null}
-        {readToken() === null ? null : (
-          <button type="button" className="button button-bare" onClick={signOut}>
-            {words.signIn.out}
+        {me === null || me.auth_mode === "none" ? null : (
+          <button
+            type="button"
+            className="button button-bare"
+            onClick={() => void session.signOut().catch(complain)}
+            aria-label={words.signIn.out}
+            title={words.signIn.out}
+          >
+            <Icon name="leave" />
           </button>
         )}
         <Choice
@@ -66,7 +78,35 @@ export function Header({ connection, onHelp }: { connection: Connection; onHelp:
   );
 }
 
-function signOut(): void {
-  keepToken(null);
-  window.location.reload();
+/** The views that a reader's role opens; none where there is but one. */
+function Places({ route }: { route: Route }): ReactElement | null {
+  const { words } = useWords();
+  const mayOperate = useRole("operator");
+  const mayAudit = useRole("admin");
+  if (!mayOperate) return null;
+  const places: readonly Route[] = [
+    { name: "worklist" },
+    { name: "archive" },
+    ...(mayAudit ? [{ name: "audit", jobId: null } as const] : []),
+  ];
+  const here = route.name === "study" ? "worklist" : route.name;
+  return (
+    <nav className="places" aria-label={words.places}>
+      {places.map((place) => (
+        <a key={place.name} href={writeRoute(place)} aria-current={place.name === here ? "page" : undefined}>
+          {words[place.name === "study" ? "worklist" : place.name].title}
+        </a>
+      ))}
+    </nav>
+  );
+}
+
+function ConnectionSign({ connection }: { connection: Connection }): ReactElement {
+  const { words } = useWords();
+  return (
+    <span className="connection" data-connection={connection} role="status" title={words.connection[connection]}>
+      <span className="connection-dot" aria-hidden="true" />
+      <span className="connection-text">{words.connection[connection]}</span>
+    </span>
+  );
 }

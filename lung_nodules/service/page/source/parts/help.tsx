@@ -22,6 +22,7 @@ export function Help({ onClose }: { onClose: () => void }): ReactElement {
         <Keys context="study" />
         <div className="help-side">
           <Keys context="worklist" />
+          <Keys context="archive" />
           <section>
             <h3>{words.help.mouse}</h3>
             <dl className="help-list">

@@ -1,8 +1,13 @@
 /** Small hooks that more than one part uses. */
 
 import { useCallback, useEffect, useRef, useState, useSyncExternalStore, type RefObject } from "react";
+import { session, type SessionState } from "../api/session";
 import { commandOf, isTakenBy, type Command, type Context } from "../state/keys";
 import { readRoute, writeRoute, type Route } from "../state/route";
+
+export function useSession(): SessionState {
+  return useSyncExternalStore(session.subscribe, session.state);
+}
 
 export function useRoute(): Route {
   const hash = useSyncExternalStore(subscribeHash, () => window.location.hash);
@@ -121,4 +126,16 @@ export function useMedia(query: string): boolean {
     [query],
   );
   return useSyncExternalStore(subscribe, () => window.matchMedia(query).matches);
+}
+
+const NOTHING = new Promise<never>(() => undefined);
+
+/** What never comes: for `useLoaded`, while there is nothing to ask for. */
+export const notYet = (): Promise<never> => NOTHING;
+
+/** Move the focus from study to study; into the list where it is elsewhere. */
+export function moveFocus(table: HTMLTableElement | null, by: number): void {
+  const links = [...(table?.querySelectorAll<HTMLElement>("[data-row]") ?? [])];
+  const at = links.findIndex((link) => link === document.activeElement);
+  links[at < 0 ? 0 : Math.min(links.length - 1, Math.max(0, at + by))]?.focus();
 }

@@ -28,6 +28,9 @@ const PATHS = {
   retry: "M16 10a6 6 0 1 1-2-4.500M16 3.500v3h-3",
   stop: "M6 6h8v8H6z",
   upload: "M10 13V3.500M6 7.500l4-4 4 4M4 16.500h12",
+  list: "M4 5h12M4 10h12M4 15h8",
+  leave: "M8 4H4v12h4M9 10h8M13.500 6.500 17 10l-3.500 3.500",
+  trash: "M4 6h12M8 6V4h4v2M5.500 6l.700 10.500h7.600L14.500 6M8.500 9v4.500M11.500 9v4.500",
 } as const;
 
 export type IconName = keyof typeof PATHS;

@@ -4,6 +4,7 @@ export type Command =
   | "help"
   | "search"
   | "submit"
+  | "archive"
   | "row-next"
   | "row-previous"
   | "open"
@@ -29,7 +30,7 @@ export type Command =
   | "reject"
   | "correct";
 
-export type Context = "worklist" | "study";
+export type Context = "worklist" | "archive" | "study";
 
 export interface Binding {
   readonly command: Command;
@@ -38,10 +39,11 @@ export interface Binding {
 }
 
 export const BINDINGS: readonly Binding[] = [
-  { command: "search", keys: ["/"], contexts: ["worklist"] },
+  { command: "search", keys: ["/"], contexts: ["worklist", "archive"] },
   { command: "submit", keys: ["n"], contexts: ["worklist"] },
-  { command: "row-next", keys: ["j", "ArrowDown"], contexts: ["worklist"] },
-  { command: "row-previous", keys: ["k", "ArrowUp"], contexts: ["worklist"] },
+  { command: "archive", keys: ["s"], contexts: ["worklist"] },
+  { command: "row-next", keys: ["j", "ArrowDown"], contexts: ["worklist", "archive"] },
+  { command: "row-previous", keys: ["k", "ArrowUp"], contexts: ["worklist", "archive"] },
   { command: "open", keys: ["Enter"], contexts: ["worklist"] },
   { command: "slice-next", keys: ["ArrowDown"], contexts: ["study"] },
   { command: "slice-previous", keys: ["ArrowUp"], contexts: ["study"] },
@@ -63,8 +65,8 @@ export const BINDINGS: readonly Binding[] = [
   { command: "accept", keys: ["a"], contexts: ["study"] },
   { command: "reject", keys: ["r"], contexts: ["study"] },
   { command: "correct", keys: ["c"], contexts: ["study"] },
-  { command: "back", keys: ["Escape"], contexts: ["study"] },
-  { command: "help", keys: ["?"], contexts: ["worklist", "study"] },
+  { command: "back", keys: ["Escape"], contexts: ["archive", "study"] },
+  { command: "help", keys: ["?"], contexts: ["worklist", "archive", "study"] },
 ];
 
 export interface KeyPress {

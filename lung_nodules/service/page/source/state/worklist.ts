@@ -30,7 +30,8 @@ export type WorklistAction =
   | { readonly type: "load" }
   | { readonly type: "page"; readonly page: JobPage; readonly first: boolean }
   | { readonly type: "problem"; readonly problem: Error }
-  | { readonly type: "job"; readonly job: Job };
+  | { readonly type: "job"; readonly job: Job }
+  | { readonly type: "gone"; readonly id: string };
 
 export const EMPTY: Worklist = {
   group: "all",
@@ -57,6 +58,8 @@ export function worklistReducer(list: Worklist, action: WorklistAction): Worklis
       const news = list.loading ? new Map(list.news).set(action.job.id, action.job) : list.news;
       return { ...list, news, jobs: merge(list.jobs, [action.job]).filter((job) => matches(job, list)) };
     }
+    case "gone":
+      return { ...list, jobs: list.jobs.filter((job) => job.id !== action.id) };
   }
 }
 
@@ -96,4 +99,14 @@ export function canCancel(job: Job): boolean {
 
 export function canRetry(job: Job): boolean {
   return ["refused", "failed", "set_aside", "cancelled"].includes(job.state);
+}
+
+/** Whether a reader may let a job go sooner or later; the service judges alike. */
+export function canReorder(job: Job, me: { readonly name: string; readonly role: string } | null): boolean {
+  if (me === null || job.state !== "queued") return false;
+  return me.role === "admin" || (me.role === "operator" && job.submitted_by === me.name);
+}
+
+export function canDelete(job: Job, me: { readonly role: string } | null): boolean {
+  return me?.role === "admin" && job.state !== "queued" && job.state !== "running";
 }

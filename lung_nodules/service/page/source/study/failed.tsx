@@ -4,8 +4,10 @@ import type { ReactElement } from "react";
 import { retryJob } from "../api/client";
 import type { Job } from "../api/schemas";
 import { usePage, useRole, useWords } from "../parts/context";
+import { goTo } from "../parts/hooks";
 import { Icon } from "../parts/icons";
 import { canRetry } from "../state/worklist";
+import { DeleteButton } from "../worklist/delete_button";
 
 export function Failed({ job, onChange }: { job: Job; onChange: () => void }): ReactElement {
   const { words } = useWords();
@@ -40,6 +42,7 @@ export function Failed({ job, onChange }: { job: Job; onChange: () => void }): R
             {words.worklist.retry}
           </button>
         ) : null}
+        <DeleteButton job={job} onDeleted={() => goTo({ name: "worklist" })} />
       </section>
     </div>
   );

@@ -1,7 +1,8 @@
 /** What can be taken home. */
 
 import type { ReactElement } from "react";
-import { addressOf, download, listFiles, readToken } from "../api/client";
+import { addressOf } from "../api/address";
+import { download, listFiles } from "../api/client";
 import type { Job, ResultFile, Review } from "../api/schemas";
 import { usePage, useWords } from "../parts/context";
 import { useLoaded } from "../parts/hooks";
@@ -59,7 +60,7 @@ function FileRow({
   size?: number;
 }): ReactElement {
   const { language } = useWords();
-  const { complain } = usePage();
+  const { complain, me } = usePage();
   return (
     <li>
       <a
@@ -67,7 +68,7 @@ function FileRow({
         href={addressOf(path)}
         download={name}
         onClick={(event) => {
-          if (readToken() === null) return;
+          if (me?.auth_mode === "none") return;
           event.preventDefault();
           download(path, name).catch(complain);
         }}

@@ -6,7 +6,8 @@ import { STEPS, type Job } from "../api/schemas";
 import { usePage, useRole, useWords } from "../parts/context";
 import { canCancel } from "../state/worklist";
 import { percent, wordFor } from "../words/dictionary";
-import { priorityName, sourceName } from "../worklist/names";
+import { sourceName } from "../worklist/names";
+import { PrioritySign } from "../worklist/priority_sign";
 
 export function Progress({ job, onChange }: { job: Job; onChange: () => void }): ReactElement {
   const { words, language } = useWords();
@@ -47,7 +48,7 @@ export function Progress({ job, onChange }: { job: Job; onChange: () => void }):
         <span className="progress-number">{percent(job.progress, language)}</span>
       </div>
       <p className="progress-facts">
-        {sourceName(job, words)} · {words.priorities[priorityName(job.priority)]}
+        {sourceName(job, words)} · <PrioritySign job={job} onChange={onChange} />
         {job.reason ? <span lang="en"> · {job.reason.sentence}</span> : null}
       </p>
       <p className="progress-facts">{words.study.waiting}</p>

@@ -4,15 +4,17 @@ import { useCallback, useEffect, useMemo, useReducer, useState, type ReactElemen
 import { getSlices, listReviews } from "../api/client";
 import type { Finding, Job, Report, Review, Slices, Verdict } from "../api/schemas";
 import { usePage, useRole, useWords } from "../parts/context";
-import { noteRoute, useKeys, useLoaded, useMedia } from "../parts/hooks";
+import { goTo, noteRoute, useKeys, useLoaded, useMedia } from "../parts/hooks";
 import { Icon } from "../parts/icons";
 import { ProblemPanel } from "../parts/signs";
 import { planeShape, type Grid } from "../image/planes";
 import { lengthMm } from "../image/view";
+import { writeRoute } from "../state/route";
 import { neighbour, openViewer, viewerReducer, type Ruler, type Viewer } from "../state/viewer";
 import { day } from "../words/dictionary";
 import { Panel } from "./panel";
 import { ReviewDialog } from "./review_dialog";
+import { DeleteButton } from "../worklist/delete_button";
 import { BackLink } from "./study_page";
 import { ViewerPane } from "./viewer_pane";
 
@@ -156,6 +158,7 @@ function rulerLength(ruler: Ruler | null, grid: Grid): number | null {
 function StudyHead({ job, report }: { job: Job; report: Report }): ReactElement {
   const { words, language } = useWords();
   const { settings } = usePage();
+  const mayAudit = useRole("admin");
   const { study } = report;
   const facts = [
     study.patient_id,
@@ -176,11 +179,19 @@ function StudyHead({ job, report }: { job: Job; report: Report }): ReactElement 
           <span className="muted"> {words.study.numFindings(report.findings.length)}</span>
         ) : null}
       </p>
-      {job.duplicate_of === null ? null : (
-        <p className="study-note">
-          {words.study.duplicate} <a href={`#/studies/${job.duplicate_of}`}>{words.study.openOther}</a>
-        </p>
-      )}
+      <span className="study-tools">
+        {mayAudit ? (
+          <a
+            className="button button-bare"
+            href={writeRoute({ name: "audit", jobId: job.id })}
+            title={words.audit.ofJob}
+          >
+            <Icon name="list" />
+            <span className="unseen">{words.audit.ofJob}</span>
+          </a>
+        ) : null}
+        <DeleteButton job={job} onDeleted={() => goTo({ name: "worklist" })} />
+      </span>
       {link ? (
         <a className="button study-ohif" href={link} target="_blank" rel="noreferrer">
           {words.study.ohif}

@@ -4,7 +4,7 @@ import { useCallback, useEffect, useState, type ReactElement } from "react";
 import { getJob, getReport } from "../api/client";
 import type { Job } from "../api/schemas";
 import { useWords } from "../parts/context";
-import { goTo, useKeys, useLoaded } from "../parts/hooks";
+import { goTo, noteRoute, useKeys, useLoaded } from "../parts/hooks";
 import { Icon } from "../parts/icons";
 import { ProblemPanel, StateSign } from "../parts/signs";
 import { Failed } from "./failed";
@@ -23,6 +23,10 @@ export function StudyPage({ jobId, findingId, listen, epoch, onHelp }: StudyPage
   const { words } = useWords();
   const { job, problem, reload } = useJob(jobId, listen, epoch);
   useEffect(() => {
+    // a duplicate has nothing to show: on to the job that has the study, be it read or not
+    if (job?.duplicate_of) noteRoute({ name: "study", jobId: job.duplicate_of, findingId });
+  }, [job, findingId]);
+  useEffect(() => {
     document.title = `${job?.label ?? words.study.tabs.study} · ${words.app}`;
   }, [job?.label, words]);
   useKeys("study", (command) => {
@@ -32,7 +36,7 @@ export function StudyPage({ jobId, findingId, listen, epoch, onHelp }: StudyPage
     return true;
   });
 
-  if (job === null) {
+  if (job === null || job.duplicate_of !== null) {
     return (
       <main id="content" className="study-bare" tabIndex={-1}>
         <BackLink />

@@ -1,6 +1,7 @@
 /** Chinese, simplified. */
 
 import type { Words } from "./english";
+import { actionsIn } from "./actions";
 import { reasonsIn } from "./reasons";
 
 export const chinese: Words = {
@@ -12,6 +13,7 @@ export const chinese: Words = {
   theme: "主题",
   themes: { dark: "深色", light: "浅色" },
   keyboard: "键盘快捷键",
+  places: "视图",
   close: "关闭",
   cancel: "取消",
   save: "保存",
@@ -23,10 +25,11 @@ export const chinese: Words = {
 
   signIn: {
     title: "登录",
-    sentence: "本服务需要确认您的身份。请粘贴访问令牌；关闭此标签页后令牌即被清除。",
+    sentence: "本服务需要确认您的身份。请粘贴访问令牌；离开本页面后令牌即被清除。",
+    atIssuer: "本服务需要确认您的身份。您将在身份提供方登录，然后返回此处。",
+    with: (host) => `在 ${host} 登录`,
     token: "访问令牌",
     button: "登录",
-    wrong: "服务不接受此令牌。",
     out: "退出登录",
   },
 
@@ -46,7 +49,7 @@ export const chinese: Words = {
       actions: "操作",
     },
     empty: "这里还没有检查",
-    emptyAdvice: "可按检查实例 UID 提交，或将 DICOM 文件、文件夹或 ZIP 拖到页面任意位置。",
+    emptyAdvice: "可在影像归档中检索，按检查实例 UID 提交，或将 DICOM 文件、文件夹或 ZIP 拖到页面任意位置。",
     noMatch: "没有符合条件的检查",
     noMatchAdvice: "请换一个关键词或分组。",
     more: "显示更多",
@@ -64,7 +67,52 @@ export const chinese: Words = {
     uploading: (count) => `正在发送 ${count} 个文件`,
   },
 
+  archive: {
+    title: "检索影像归档",
+    fields: {
+      name: "患者姓名",
+      patientId: "患者 ID",
+      accession: "检查号",
+      description: "描述",
+      firstDate: "起始日期",
+      lastDate: "截止日期",
+      modality: "设备类型",
+    },
+    anyModality: "不限",
+    button: "检索",
+    searching: "正在检索",
+    columns: { patient: "患者", date: "日期", study: "检查", images: "图像数" },
+    noDescription: "无描述",
+    found: (count, more) => `${count} 个检查${more ? "或更多" : ""}`,
+    cut: "匹配的检查过多，未能全部显示，请缩小检索范围。",
+    nothing: "没有匹配的检查",
+    nothingAdvice: "姓名可按任意部分检索；患者 ID 与检查号须完整输入。",
+    noArchive: "没有配置影像归档",
+    noArchiveAdvice: "请在服务设置中指定影像归档，或在工作列表中提交文件。",
+    open: "打开",
+  },
+
+  audit: {
+    title: "审计日志",
+    ofJob: "谁查看过此检查",
+    allJobs: "全部检查",
+    fields: { actor: "用户", action: "操作", firstDate: "起始日期", lastDate: "截止日期" },
+    anyAction: "不限",
+    columns: { when: "时间与来源", who: "用户", what: "操作", about: "对象", outcome: "结果" },
+    outcomes: { done: "完成", refused: "拒绝", failed: "失败" },
+    nobody: "未知",
+    nothing: "没有匹配的记录。",
+  },
+  actions: actionsIn("zh"),
+
+  remove: {
+    button: "删除",
+    title: (label) => `删除 ${label}？`,
+    sentence: "此处的文件（包括复核记录）将被永久删除；影像归档中的内容保留。",
+  },
+
   submit: {
+    search: "按患者、日期或描述检索",
     title: "提交检查",
     fromArchive: "来自影像归档",
     uid: "检查实例 UID",
@@ -85,6 +133,7 @@ export const chinese: Words = {
     failed: "失败",
     set_aside: "已搁置",
     cancelled: "已取消",
+    duplicate: "重复",
   },
   stateSentences: {
     refused: "此检查无法读取。",
@@ -95,7 +144,7 @@ export const chinese: Words = {
     running: "正在阅读此检查。",
   },
   priorities: { background: "后台", routine: "常规", urgent: "紧急", stat: "特急" },
-  steps: { fetch: "获取", analyse: "分析", store: "存储", notify: "通知" },
+  steps: { fetch: "获取", analyse: "分析", store: "存储" },
   stages: {
     networks: "载入网络",
     instances: "读取文件头",
@@ -139,8 +188,6 @@ export const chinese: Words = {
     passedOver: "略过的文件",
     imagesPerSeries: (count) => `${count} 幅图像`,
     chosen: "已读",
-    duplicate: "同一检查已有结果。",
-    openOther: "打开",
     replaced: "在较早版本之后，此检查又有新图像到达。",
   },
 
@@ -343,12 +390,13 @@ export const chinese: Words = {
 
   help: {
     title: "键盘与鼠标",
-    contexts: { worklist: "工作列表", study: "检查" },
+    contexts: { worklist: "工作列表", archive: "影像归档", study: "检查" },
     mouse: "鼠标与触摸",
     commands: {
       help: "本帮助",
       search: "搜索",
       submit: "提交检查",
+      archive: "检索影像归档",
       "row-next": "下一个检查",
       "row-previous": "上一个检查",
       open: "打开检查",

@@ -1,5 +1,6 @@
 /** English: the words that every other language must have, too. */
 
+import { actionsIn } from "./actions";
 import { reasonsIn } from "./reasons";
 
 export const english = {
@@ -11,6 +12,7 @@ export const english = {
   theme: "Theme",
   themes: { dark: "Dark", light: "Light" },
   keyboard: "Keyboard shortcuts",
+  places: "Views",
   close: "Close",
   cancel: "Cancel",
   save: "Save",
@@ -22,10 +24,11 @@ export const english = {
 
   signIn: {
     title: "Sign in",
-    sentence: "This service asks who you are. Paste an access token; it is kept until this tab is closed.",
+    sentence: "This service asks who you are. Paste an access token; it is forgotten when this page is left.",
+    atIssuer: "This service asks who you are. You sign in at your identity provider and come back here.",
+    with: (host: string) => `Sign in at ${host}`,
     token: "Access token",
     button: "Sign in",
-    wrong: "The service does not accept this token.",
     out: "Sign out",
   },
 
@@ -45,7 +48,8 @@ export const english = {
       actions: "Actions",
     },
     empty: "No study here yet",
-    emptyAdvice: "Submit one by its Study Instance UID, or drop DICOM files, a folder or a ZIP anywhere on this page.",
+    emptyAdvice:
+      "Find one in the archive, submit one by its Study Instance UID, or drop DICOM files, a folder or a ZIP anywhere on this page.",
     noMatch: "No study matches",
     noMatchAdvice: "Try another word or group.",
     more: "Show more",
@@ -63,8 +67,53 @@ export const english = {
     uploading: (count: number) => (count === 1 ? "Sending 1 file" : `Sending ${count} files`),
   },
 
+  archive: {
+    title: "Search the archive",
+    fields: {
+      name: "Patient’s name",
+      patientId: "Patient ID",
+      accession: "Accession number",
+      description: "Description",
+      firstDate: "From",
+      lastDate: "Until",
+      modality: "Modality",
+    },
+    anyModality: "any",
+    button: "Search",
+    searching: "Searching",
+    columns: { patient: "Patient", date: "Date", study: "Study", images: "Images" },
+    noDescription: "no description",
+    found: (count: number, more: boolean) => `${count}${more ? " or more" : ""} ${count === 1 ? "study" : "studies"}`,
+    cut: "So many match that not all are shown: narrow the search.",
+    nothing: "No study matches",
+    nothingAdvice: "Names are found by any part; ID and accession number must be complete.",
+    noArchive: "No archive is configured",
+    noArchiveAdvice: "Name one in the service’s settings, or submit files in the work list.",
+    open: "Open",
+  },
+
+  audit: {
+    title: "Audit log",
+    ofJob: "Who saw this study",
+    allJobs: "Of all studies",
+    fields: { actor: "Who", action: "What", firstDate: "From", lastDate: "Until" },
+    anyAction: "anything",
+    columns: { when: "When, from where", who: "Who", what: "What", about: "About", outcome: "Outcome" },
+    outcomes: { done: "done", refused: "refused", failed: "failed" },
+    nobody: "unknown",
+    nothing: "No entry matches.",
+  },
+  actions: actionsIn("en"),
+
+  remove: {
+    button: "Delete",
+    title: (label: string) => `Delete ${label}?`,
+    sentence: "Its files here, reviews included, are removed for good. What is in an archive stays there.",
+  },
+
   submit: {
     title: "Submit a study",
+    search: "Search by patient, date or description",
     fromArchive: "From an archive",
     uid: "Study Instance UID",
     uidWrong: "A UID has digits and dots only, at most 64 characters.",
@@ -84,6 +133,7 @@ export const english = {
     failed: "Failed",
     set_aside: "Set aside",
     cancelled: "Cancelled",
+    duplicate: "Duplicate",
   },
   stateSentences: {
     refused: "This study could not be read.",
@@ -94,7 +144,7 @@ export const english = {
     running: "This study is being read.",
   },
   priorities: { background: "Background", routine: "Routine", urgent: "Urgent", stat: "Stat" },
-  steps: { fetch: "Fetch", analyse: "Analyse", store: "Store", notify: "Notify" },
+  steps: { fetch: "Fetch", analyse: "Analyse", store: "Store" },
   stages: {
     networks: "opening the networks",
     instances: "reading headers",
@@ -138,8 +188,6 @@ export const english = {
     passedOver: "Files passed over",
     imagesPerSeries: (count: number) => (count === 1 ? "1 image" : `${count} images`),
     chosen: "read",
-    duplicate: "The same study has a result already.",
-    openOther: "Open it",
     replaced: "More of this study has arrived since an earlier version.",
   },
 
@@ -335,12 +383,13 @@ export const english = {
 
   help: {
     title: "Keyboard and mouse",
-    contexts: { worklist: "Work list", study: "Study" },
+    contexts: { worklist: "Work list", archive: "Archive", study: "Study" },
     mouse: "Mouse and touch",
     commands: {
       help: "This help",
       search: "Search",
       submit: "Submit a study",
+      archive: "Search the archive",
       "row-next": "Next study",
       "row-previous": "Previous study",
       open: "Open the study",

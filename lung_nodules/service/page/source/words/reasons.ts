@@ -93,8 +93,18 @@ const REASONS: Readonly<Record<string, readonly [english: string, chinese: strin
   "job-not-retriable": ["The job cannot be tried again", "任务不能重试"],
   "job-superseded": ["There is a newer version of this study", "此检查已有更新的版本"],
   "time-limit": ["It took longer than allowed", "超过允许的时间"],
-  "webhook-failed": ["Nobody could be told of the result", "无法通知结果"],
   "worker-lost": ["A worker was lost", "工作进程已丢失"],
+
+  // who one is
+  "issuer-unreachable": ["The identity provider does not answer", "身份提供方没有响应"],
+  "no-role": ["You hold no role of this service", "您没有本服务的角色"],
+  "no-token": ["Your session has ended", "会话已结束"],
+  "not-yours": ["Another user has submitted this", "由其他用户提交"],
+  "sign-in-failed": ["The sign-in did not succeed", "登录未成功"],
+  "token-expired": ["Your session has ended", "会话已结束"],
+  "token-malformed": ["The token cannot be read", "无法读取令牌"],
+  "token-wrong-audience": ["The token is for another service", "令牌属于另一服务"],
+  "token-wrong-issuer": ["The token is of another provider", "令牌来自其他提供方"],
 
   // requests and uploads
   "no-archive": ["No archive is configured", "没有配置影像归档"],

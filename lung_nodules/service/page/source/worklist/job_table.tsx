@@ -2,6 +2,7 @@
 
 import { memo, type ReactElement, type Ref } from "react";
 import { cancelJob, retryJob } from "../api/client";
+import type { StudyOfJob } from "../api/desk_schemas";
 import type { Job } from "../api/schemas";
 import { usePage, useRole, useWords } from "../parts/context";
 import { goTo, useNow } from "../parts/hooks";
@@ -9,17 +10,21 @@ import { Icon } from "../parts/icons";
 import { isOutcome, OutcomeSign, StateSign, SuspicionBar } from "../parts/signs";
 import { writeRoute } from "../state/route";
 import { canCancel, canRetry } from "../state/worklist";
-import { ago, duration, moment, percent, wordFor } from "../words/dictionary";
+import { ago, day, duration, moment, percent, wordFor } from "../words/dictionary";
+import { DeleteButton } from "./delete_button";
 import { priorityName, sourceName } from "./names";
+import { PrioritySign } from "./priority_sign";
 
 export interface JobTableProps {
   readonly jobs: readonly Job[];
+  readonly studies: ReadonlyMap<string, StudyOfJob>;
   readonly loading: boolean;
   readonly onChange: () => void;
+  readonly onDeleted: (job: Job) => void;
   readonly ref: Ref<HTMLTableElement>;
 }
 
-export function JobTable({ jobs, loading, onChange, ref }: JobTableProps): ReactElement {
+export function JobTable({ jobs, studies, loading, onChange, onDeleted, ref }: JobTableProps): ReactElement {
   const { words } = useWords();
   const { columns } = words.worklist;
   const now = useNow(15_000);
@@ -44,49 +49,49 @@ export function JobTable({ jobs, loading, onChange, ref }: JobTableProps): React
       </thead>
       <tbody>
         {jobs.map((job) => (
-          <JobRow key={job.id} job={job} now={now} onChange={onChange} />
+          <JobRow
+            key={job.id}
+            job={job}
+            study={studies.get(job.id) ?? null}
+            now={now}
+            onChange={onChange}
+            onDeleted={onDeleted}
+          />
         ))}
       </tbody>
     </table>
   );
 }
 
-const JobRow = memo(function JobRow({
-  job,
-  now,
-  onChange,
-}: {
-  job: Job;
-  now: number;
-  onChange: () => void;
-}): ReactElement {
-  const { words, language } = useWords();
+interface JobRowProps {
+  readonly job: Job;
+  readonly study: StudyOfJob | null;
+  readonly now: number;
+  readonly onChange: () => void;
+  readonly onDeleted: (job: Job) => void;
+}
+
+const JobRow = memo(function JobRow({ job, study, now, onChange, onDeleted }: JobRowProps): ReactElement {
+  const { language } = useWords();
   const open = (): void => goTo({ name: "study", jobId: job.id, findingId: null });
   return (
     <tr
       className="job"
       data-state={job.state}
       onClick={(event) => {
-        if (!(event.target as HTMLElement).closest("a, button") && !window.getSelection()?.toString()) open();
+        if (!(event.target as HTMLElement).closest("a, button, select, dialog") && !window.getSelection()?.toString())
+          open();
       }}
     >
       <td className="job-study">
-        <a data-row="" href={writeRoute({ name: "study", jobId: job.id, findingId: null })} className="job-label">
-          {job.label}
-        </a>
-        <span className="job-source">
-          {sourceName(job, words)}
-          {job.version > 1 ? ` · ${words.worklist.version(job.version)}` : ""}
-        </span>
+        <StudyCell job={job} study={study} />
       </td>
       <td className="job-state">
         <JobStateCell job={job} />
       </td>
       <JobResult job={job} />
-      <td className="job-priority">
-        <span className="priority" data-priority={priorityName(job.priority)}>
-          {words.priorities[priorityName(job.priority)]}
-        </span>
+      <td className="job-priority" data-priority={priorityName(job.priority)}>
+        <PrioritySign job={job} onChange={onChange} />
       </td>
       <td className="job-time">
         <time dateTime={job.created_at} title={moment(job.created_at, language)}>
@@ -96,10 +101,36 @@ const JobRow = memo(function JobRow({
       </td>
       <td className="job-actions">
         <JobActions job={job} onChange={onChange} />
+        <DeleteButton job={job} onDeleted={() => onDeleted(job)} />
       </td>
     </tr>
   );
 });
+
+/** By whose study it is where the report tells; by its label before. */
+function StudyCell({ job, study }: { job: Job; study: StudyOfJob | null }): ReactElement {
+  const { words, language } = useWords();
+  const name = study?.patient_id ?? null;
+  const facts = [
+    study?.study_date ? day(study.study_date, language) : null,
+    study?.accession_number ?? null,
+    name === null ? null : job.label,
+    sourceName(job, words),
+    job.version > 1 ? words.worklist.version(job.version) : null,
+  ].filter((fact) => fact !== null);
+  return (
+    <>
+      <a
+        data-row=""
+        href={writeRoute({ name: "study", jobId: job.id, findingId: null })}
+        className={name === null ? "job-label" : "job-label job-patient"}
+      >
+        {name ?? job.label}
+      </a>
+      <span className="job-source">{facts.join(" · ")}</span>
+    </>
+  );
+}
 
 function JobStateCell({ job }: { job: Job }): ReactElement {
   const { words, language } = useWords();

@@ -66,6 +66,7 @@ export function SubmitDialog({ onClose, onJob, onFiles }: SubmitDialogProps): Re
         </div>
         <section className="submit-part">
           <h3>{words.submit.fromArchive}</h3>
+          <a href="#/archive">{words.submit.search}</a>
           {names.length > 1 ? (
             <label className="field">
               <span>{words.submit.archive}</span>

@@ -5,12 +5,13 @@ import { listJobs } from "../api/client";
 import type { Job } from "../api/schemas";
 import { Choice } from "../parts/choice";
 import { useRole, useWords } from "../parts/context";
-import { goTo, useKeys } from "../parts/hooks";
+import { goTo, moveFocus, useKeys } from "../parts/hooks";
 import { Icon } from "../parts/icons";
 import { ProblemPanel } from "../parts/signs";
 import { EMPTY, GROUPS, STATES_OF, worklistReducer, type Group } from "../state/worklist";
 import { DropZone } from "./drop_zone";
 import { JobTable } from "./job_table";
+import { useStudies } from "./studies";
 import { SubmitDialog } from "./submit_dialog";
 import { Uploads, useUploads } from "./uploads";
 
@@ -60,10 +61,12 @@ export function WorklistPage({ listen, epoch, onHelp }: WorklistProps): ReactEle
   }, [words]);
 
   const uploads = useUploads(reload);
+  const studies = useStudies(list.jobs);
   useKeys("worklist", (command) => {
     if (command === "help") onHelp();
     else if (command === "search") search.current?.focus();
     else if (command === "submit" && mayOperate) setSubmitting(true);
+    else if (command === "archive" && mayOperate) goTo({ name: "archive" });
     else if (command === "row-next") moveFocus(table.current, 1);
     else if (command === "row-previous") moveFocus(table.current, -1);
     else return false;
@@ -75,10 +78,16 @@ export function WorklistPage({ listen, epoch, onHelp }: WorklistProps): ReactEle
       <div className="worklist-head">
         <h1>{words.worklist.title}</h1>
         {mayOperate ? (
-          <button type="button" className="button button-main worklist-submit" onClick={() => setSubmitting(true)}>
-            <Icon name="plus" />
-            {words.worklist.submit}
-          </button>
+          <div className="worklist-ways">
+            <a className="button" href="#/archive">
+              <Icon name="search" />
+              {words.archive.title}
+            </a>
+            <button type="button" className="button button-main worklist-submit" onClick={() => setSubmitting(true)}>
+              <Icon name="plus" />
+              {words.worklist.submit}
+            </button>
+          </div>
         ) : null}
       </div>
       <div className="worklist-filter">
@@ -112,7 +121,14 @@ export function WorklistPage({ listen, epoch, onHelp }: WorklistProps): ReactEle
       ) : list.loaded && list.jobs.length === 0 ? (
         <Nothing filtered={filter !== "all "} />
       ) : (
-        <JobTable ref={table} jobs={list.jobs} loading={!list.loaded} onChange={reload} />
+        <JobTable
+          ref={table}
+          jobs={list.jobs}
+          studies={studies}
+          loading={!list.loaded}
+          onChange={reload}
+          onDeleted={(job) => dispatch({ type: "gone", id: job.id })}
+        />
       )}
       {list.cursor !== null ? (
         <button
@@ -147,11 +163,4 @@ function Nothing({ filtered }: { filtered: boolean }): ReactElement {
       <p>{filtered ? words.worklist.noMatchAdvice : words.worklist.emptyAdvice}</p>
     </div>
   );
-}
-
-/** Move the focus from study to study; into the list where it is elsewhere. */
-function moveFocus(table: HTMLTableElement | null, by: number): void {
-  const links = [...(table?.querySelectorAll<HTMLElement>("a[data-row]") ?? [])];
-  const at = links.findIndex((link) => link === document.activeElement);
-  links[at < 0 ? 0 : Math.min(links.length - 1, Math.max(0, at + by))]?.focus();
 }
