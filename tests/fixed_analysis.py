@@ -65,3 +65,7 @@ class FixedAnalysis:
         if journal:
             with Path(str(journal)).open("a") as file:
                 file.write(f"{word} {study_folder.name}\n")
+
+
+class OtherAnalysis(FixedAnalysis):
+    """The same by another name: to the service, other models."""

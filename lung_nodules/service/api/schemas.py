@@ -27,6 +27,7 @@ EXAMPLE_JOB = {
     "models_hash": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
     "attempts": 1,
     "crashes": 0,
+    "failing_since": None,
     "reason": None,
     "submitted_by": "anna",
     "created_at": "2026-11-25T15:00:00Z",
@@ -36,6 +37,7 @@ EXAMPLE_JOB = {
     "replaces": None,
     "cancel_requested": False,
     "summary": {"num_findings": 2, "highest_suspicion": 0.71, "result": "suspicious", "quality": "pass"},
+    "notice": {"tries": 1, "told_at": "2026-11-25T15:00:33Z", "given_up_at": None},
 }
 
 StudyUid = Annotated[str, Field(max_length=64, pattern=r"^[0-9]+(\.[0-9]+)*$", examples=[EXAMPLE_STUDY])]
@@ -80,7 +82,7 @@ class UploadAsked(_In):
 class JobsAsked(_In):
     """Which jobs to list."""
 
-    state: list[JobState] = Field([], max_length=7, description="Any of these; may be repeated.")
+    state: list[JobState] = Field([], max_length=len(JobState), description="Any of these; may be repeated.")
     q: str = Field("", max_length=64, description="Within the label, the job's id or the Study Instance UID.")
     mine: bool = Field(False, description="Those that the caller has submitted.")
     after: AwareDatetime | None = Field(None, description="Submitted at this time or later.")

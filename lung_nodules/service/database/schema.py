@@ -18,6 +18,7 @@ from lung_nodules.service.database.pool import Connection
 logger = logging.getLogger(__name__)
 
 _LOCK = 7_314_908_113  # of all who bring tables up to date
+_TABLES = ("tables_1.sql", "tables_2.sql")
 _VERSIONS = """
 CREATE TABLE IF NOT EXISTS schema_versions (
     part text PRIMARY KEY,
@@ -33,9 +34,10 @@ async def prepare_database(connection: Connection) -> None:
     Raises:
         UsageRefusal: ``database-version`` where a newer release has made them.
     """
-    own = files("lung_nodules.service.database").joinpath("schema.sql").read_text(encoding="utf-8")
+    folder = files("lung_nodules.service.database")
+    own = [folder.joinpath(name).read_text(encoding="utf-8") for name in _TABLES]
     await _prepare_queue(connection)
-    await bring_up_to_date(connection, "jobs", [own])
+    await bring_up_to_date(connection, "jobs", own)
 
 
 async def bring_up_to_date(connection: Connection, part: str, versions: Sequence[str]) -> None:

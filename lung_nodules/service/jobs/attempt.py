@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,20 +15,20 @@ from uuid import UUID
 
 from lung_nodules.errors import Refusal
 from lung_nodules.service.database.pool import Pool
-from lung_nodules.service.jobs import ledger
+from lung_nodules.service.jobs import duplicates, ledger
 from lung_nodules.service.jobs.child_link import ChildCrashed, ChildLink, StepRefused, Tell
-from lung_nodules.service.jobs.ledger import Attempt, LeaseLost
+from lung_nodules.service.jobs.lease import Attempt, LeaseLost
 from lung_nodules.service.jobs.model import JobState, JobSummary, Reason, Step
+from lung_nodules.service.jobs.models_hash import hash_models
 from lung_nodules.service.jobs.patience import patiently
 from lung_nodules.service.jobs.places import remove_attempt, remove_upload, staging_folder, work_folder
 from lung_nodules.service.jobs.results import ResultFolder
-from lung_nodules.service.jobs.webhook import WebhookRefusal, send_webhook
 from lung_nodules.service.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)
 
 # Where each step begins and ends in a job's progress.
-_SPANS = {Step.fetch: (0.0, 0.25), Step.analyse: (0.25, 0.9), Step.store: (0.9, 0.98), Step.notify: (0.98, 1.0)}
+_SPANS = {Step.fetch: (0.0, 0.25), Step.analyse: (0.25, 0.9), Step.store: (0.9, 1.0)}
 
 
 class _CancelRequested(Exception):  # noqa: N818  # a wish
@@ -103,15 +104,34 @@ class Reader:
             job.content_hash or "",
             job.models_hash,
         )
-        if job.step not in (Step.store, Step.notify) or not is_read:
-            found = await self._fetch(attempt)
-            if found is None:
+        if job.step is not Step.store or not is_read:
+            begun = await self._with_own_models(attempt)
+            found = await self._fetch(begun) if begun else None
+            if begun is None or found is None:
                 return
-            await self._analyse(attempt, found)
+            await self._analyse(begun, found)
         await self._store(attempt)
-        reason = await self._notify(attempt)
-        await patiently(lambda: ledger.finish(self._pool, attempt, JobState.done, reason))
+        await patiently(lambda: ledger.finish(self._pool, attempt, JobState.done))
         await asyncio.to_thread(self._remove_upload, attempt)
+
+    async def _with_own_models(self, attempt: Attempt) -> Attempt | None:
+        """Name the models that are here now, whatever was there when the job was submitted; None for a duplicate."""
+        try:
+            models_hash = await asyncio.to_thread(hash_models, self._settings)
+        except Refusal as refusal:
+            reason = Reason(code=refusal.code, sentence=refusal.sentence, advice=refusal.advice)
+            raise StepRefused(reason, heals=False, is_input=False) from refusal
+        if await self._is_duplicate(attempt, partial(duplicates.learn_models, self._pool, attempt, models_hash)):
+            return None
+        return replace(attempt, job=attempt.job.model_copy(update={"models_hash": models_hash}))
+
+    async def _is_duplicate(self, attempt: Attempt, learn: Callable[[], Awaitable[UUID | None]]) -> bool:
+        other = await patiently(learn)
+        if other is None:
+            return False
+        logger.info("job %s: a duplicate of %s", attempt.job.id, other)
+        await asyncio.to_thread(self._remove_upload, attempt)
+        return True
 
     async def _fetch(self, attempt: Attempt) -> Mapping[str, Any] | None:
         """Have the study; None where the job has turned out to be a duplicate, and has ended."""
@@ -122,10 +142,7 @@ class Reader:
             uid, content = found["study_instance_uid"], found["content_hash"]
             if not content:
                 continue
-            other = await patiently(lambda: ledger.learn_content(self._pool, attempt, uid, content))  # noqa: B023
-            if other is not None:
-                logger.info("job %s: a duplicate of %s", attempt.job.id, other)
-                await asyncio.to_thread(self._remove_upload, attempt)
+            if await self._is_duplicate(attempt, partial(duplicates.learn_content, self._pool, attempt, uid, content)):
                 return None
         return found
 
@@ -144,20 +161,6 @@ class Reader:
             result = await self._link.ask("store", attempt.job, self._teller(attempt, Step.store))
             num_stored = result["num_stored"]
             await patiently(lambda: ledger.note_stored(self._pool, attempt, num_stored))
-
-    async def _notify(self, attempt: Attempt) -> Reason | None:
-        """Tell the webhook; a reason where it will not be told, which takes nothing from the result."""
-        await patiently(lambda: ledger.enter_step(self._pool, attempt, Step.notify))
-        try:
-            await asyncio.to_thread(send_webhook, self._settings.webhook, attempt.job, JobState.done)
-        except Refusal as refusal:
-            reason = Reason(code=refusal.code, sentence=refusal.sentence, advice=refusal.advice)
-            heals = isinstance(refusal, WebhookRefusal) and refusal.heals
-            failures = await patiently(lambda: ledger.read_failures(self._pool, attempt))
-            if heals and failures + 1 < self._settings.workers.max_attempts:
-                raise StepRefused(reason, heals=True, is_input=False) from refusal
-            return reason
-        return None
 
     def _teller(self, attempt: Attempt, step: Step) -> Tell:
         """What is called with a step's progress; writes it down now and then."""
@@ -202,10 +205,9 @@ class Reader:
         await self._finish(attempt, JobState.set_aside, reason, counts_as="crashes")
 
     async def _after_refusal(self, attempt: Attempt, error: StepRefused) -> None:
-        workers = self._settings.workers
-        failures = await patiently(lambda: ledger.read_failures(self._pool, attempt))
-        if error.heals and failures + 1 < workers.max_attempts:
-            delay_s = min(workers.first_retry_s * 2.0**failures, workers.longest_retry_s)
+        failures, failing_for_s = await patiently(lambda: ledger.read_failures(self._pool, attempt))
+        delay_s = self._settings.workers.retry_after_s(failures, failing_for_s) if error.heals else None
+        if delay_s is not None:
             await self._put_back(attempt, delay_s, error.reason, "failures")
         else:
             state = JobState.refused if error.is_input else JobState.failed
@@ -219,12 +221,9 @@ class Reader:
     async def _finish(
         self, attempt: Attempt, state: JobState, reason: Reason | None, counts_as: str | None = None
     ) -> None:
-        """End without a result, and tell so once; the lists show it to whoever was not reached."""
-        code = reason.code if reason else ""
-        logger.info("job %s: %s %s", attempt.job.id, state.value, code)
+        """End without a result."""
+        logger.info("job %s: %s %s", attempt.job.id, state.value, reason.code if reason else "")
         await patiently(lambda: ledger.finish(self._pool, attempt, state, reason, counts_as=counts_as))
-        with suppress(Refusal):
-            await asyncio.to_thread(send_webhook, self._settings.webhook, attempt.job, state, code)
 
     async def _leave(self, attempt: Attempt) -> None:
         """Give the job back because the worker stops, or end it because somebody wants so."""

@@ -35,7 +35,7 @@ _WEIGHTS = {
     **{"networks": 2, "instances": 4, "series": 4, "volume": 8, "lungs": 18, "quality": 1, "detection": 30},
     **{"segmentation": 20, "nodules": 2, "classification": 6, "report": 1, "results": 8},
 }
-_HEALING = ("output-not-written", "connection-broken")  # beside those of archives
+_HEALING = ("output-not-written", "connection-broken", "models-changed")  # beside those of archives
 _PR_SET_PDEATHSIG = 1
 
 

@@ -32,7 +32,7 @@ from lung_nodules.service.jobs.model import (
 from lung_nodules.service.jobs.models_hash import hash_models
 from lung_nodules.service.jobs.places import remove_upload, upload_folder
 from lung_nodules.service.jobs.results import ResultFolder
-from lung_nodules.service.jobs.rows import COLUMNS, label_of, read_job, study_key
+from lung_nodules.service.jobs.rows import COLUMNS, FORGIVEN, NUMBER_VERSION, label_of, read_job, study_key
 from lung_nodules.service.jobs.tickets import abort_ticket, issue_ticket, void_ticket
 from lung_nodules.service.settings import ServiceSettings
 
@@ -138,7 +138,7 @@ class JobDesk:
                 raise JobConflict("upload-gone", "The files that were sent are no longer here.", "Send them again.")
             await self._refuse_when_full(connection)
             change = (
-                "state = 'queued', crashes = 0, losses = 0, failures = 0, reason = NULL, cancel_requested = false,"
+                f"state = 'queued', crashes = 0, losses = 0, {FORGIVEN}, reason = NULL, cancel_requested = false,"
                 " finished_at = NULL, progress = 0, stage = '', pruned = false"
             )
             try:
@@ -229,7 +229,7 @@ class JobDesk:
         else:
             # a job that ended while its results were stored has read the study: to be tried again, not anew
             states = f"(state IN ('queued', 'running', 'done', 'refused', 'set_aside') OR {_READ_AND_NOT_DONE})"
-            condition = f"content_hash = %s AND duplicate_of IS NULL AND NOT pruned AND {states}"
+            condition = f"content_hash = %s AND NOT pruned AND {states}"
             values = [order.content_hash]
         query = (
             f"SELECT {COLUMNS}, ticket FROM jobs WHERE study_key = %s AND models_hash = %s AND {condition}"  # noqa: S608
@@ -285,17 +285,7 @@ class JobDesk:
             remove_upload(self.settings.data_folder, job.source.path)
 
 
-_READ_AND_NOT_DONE = "(state IN ('failed', 'cancelled') AND step IN ('store', 'notify'))"
-
-# The version of a job among those of its study, and the one that it replaces; right only when its content is known.
-NUMBER_VERSION = (
-    "version = 1 + COALESCE((SELECT max(o.version) FROM jobs o WHERE o.study_key = jobs.study_key"
-    " AND o.id <> jobs.id AND o.duplicate_of IS NULL AND o.content_hash IS NOT NULL"
-    " AND o.content_hash <> jobs.content_hash), 0),"
-    " replaces = (SELECT o.id FROM jobs o WHERE o.study_key = jobs.study_key AND o.id <> jobs.id"
-    " AND o.duplicate_of IS NULL AND o.content_hash <> jobs.content_hash AND o.state = 'done'"
-    " ORDER BY o.version DESC, o.number DESC LIMIT 1)"
-)
+_READ_AND_NOT_DONE = "(state IN ('failed', 'cancelled') AND step = 'store')"
 
 
 async def _fetch(connection: Connection, query: str, *values: object) -> dict[str, Any] | None:
@@ -304,7 +294,7 @@ async def _fetch(connection: Connection, query: str, *values: object) -> dict[st
 
 
 async def _lock(connection: Connection, job_id: UUID) -> dict[str, Any]:
-    row = await _fetch(connection, "SELECT * FROM jobs WHERE id = %s FOR UPDATE", job_id)
+    row = await _fetch(connection, f"SELECT {COLUMNS}, ticket FROM jobs WHERE id = %s FOR UPDATE", job_id)  # noqa: S608
     if row is None:
         raise JobNotFound
     return row

@@ -24,23 +24,25 @@ class JobState(StrEnum):
     running = "running"
     done = "done"
     refused = "refused"  # the input cannot be read: the line's coded reason
-    failed = "failed"  # what could heal did not within its retries, or a defect of ours
+    failed = "failed"  # what could heal did not in its time, or a defect of ours
     set_aside = "set_aside"  # it has crashed the analysis too often
     cancelled = "cancelled"
+    duplicate = "duplicate"  # nothing was read: another job has, or will have, the result
 
 
-ENDED = frozenset({JobState.done, JobState.refused, JobState.failed, JobState.set_aside, JobState.cancelled})
-RETRIABLE = ENDED - {JobState.done}
+RETRIABLE = frozenset({JobState.refused, JobState.failed, JobState.set_aside, JobState.cancelled})
+ENDED = RETRIABLE | {JobState.done, JobState.duplicate}
 
 # What may follow what; `queued` after `running` is a retry, or a worker that was lost.
 FOLLOWS: Mapping[JobState, frozenset[JobState]] = {
-    JobState.queued: frozenset({JobState.running, JobState.cancelled, JobState.done}),
+    JobState.queued: frozenset({JobState.running, JobState.cancelled}),
     JobState.running: frozenset(JobState),
     JobState.done: frozenset(),
     JobState.refused: frozenset({JobState.queued}),
     JobState.failed: frozenset({JobState.queued}),
     JobState.set_aside: frozenset({JobState.queued}),
     JobState.cancelled: frozenset({JobState.queued}),
+    JobState.duplicate: frozenset(),
 }
 
 
@@ -50,7 +52,6 @@ class Step(StrEnum):
     fetch = "fetch"
     analyse = "analyse"
     store = "store"
-    notify = "notify"
 
 
 class Priority(IntEnum):
@@ -103,6 +104,14 @@ class JobSummary(Frozen):
     num_stored: int | None = Field(None, description="Objects that a destination has confirmed; None: no destination.")
 
 
+class Notice(Frozen):
+    """How it stands with telling the webhook that a job has ended."""
+
+    tries: int
+    told_at: datetime | None = Field(None, description="When it was taken.")
+    given_up_at: datetime | None = Field(None, description="When there was no trying any more.")
+
+
 class Job(Frozen):
     """One study on its way."""
 
@@ -116,19 +125,21 @@ class Job(Frozen):
     stage: str = Field("", description="Stage of the line under way.")
     version: int = Field(1, ge=1, description="Grows when more of a study has arrived.")
     content_hash: str | None = None
-    models_hash: str | None = None
+    models_hash: str | None = Field(None, description="What it is read with; settled when the reading begins.")
     attempts: int = 0
     crashes: int = 0
+    failing_since: datetime | None = Field(None, description="Since then it is tried again without coming further.")
     reason: Reason | None = None
     submitted_by: str
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    duplicate_of: UUID | None = Field(None, description="The job that has, or will have, this one's result.")
+    duplicate_of: UUID | None = Field(None, description="Of a `duplicate`: the job that has the study; see its state.")
     replaces: UUID | None = Field(None, description="The job of the same study before more of it arrived.")
     cancel_requested: bool = False
     pruned: bool = Field(False, description="Its files were removed to make room.")
     summary: JobSummary | None = None
+    notice: Notice | None = Field(None, description="None: the webhook was not called yet, or there is none.")
 
 
 class JobOrder(Frozen):

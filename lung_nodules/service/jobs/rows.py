@@ -10,15 +10,29 @@ from lung_nodules.service.jobs.model import Job, Source
 
 COLUMNS = (
     "id, source, label, priority, state, step, progress, stage, version, content_hash, models_hash, attempts, crashes,"
-    " reason, submitted_by, created_at, started_at, finished_at, duplicate_of, replaces, cancel_requested, pruned,"
-    " summary"
+    " failing_since, reason, submitted_by, created_at, started_at, finished_at, duplicate_of, replaces,"
+    " cancel_requested, pruned, summary,"
+    " (SELECT jsonb_build_object('tries', n.tries, 'told_at', n.told_at, 'given_up_at', n.given_up_at) FROM notices n"
+    " WHERE n.job_id = jobs.id AND n.ended_at = jobs.finished_at AND n.tries > 0 LIMIT 1) AS notice"
 )
-_NAMES = tuple(COLUMNS.replace(" ", "").split(","))
+
+# Nothing has failed so far.
+FORGIVEN = "failures = 0, failing_since = NULL, failing_step = NULL"
+
+# The version of a job among those of its study, and the one that it replaces; right only when its content is known.
+NUMBER_VERSION = (
+    "version = 1 + COALESCE((SELECT max(o.version) FROM jobs o WHERE o.study_key = jobs.study_key"
+    " AND o.id <> jobs.id AND o.duplicate_of IS NULL AND o.content_hash IS NOT NULL"
+    " AND o.content_hash <> jobs.content_hash), 0),"
+    " replaces = (SELECT o.id FROM jobs o WHERE o.study_key = jobs.study_key AND o.id <> jobs.id"
+    " AND o.duplicate_of IS NULL AND o.content_hash <> jobs.content_hash AND o.state = 'done'"
+    " ORDER BY o.version DESC, o.number DESC LIMIT 1)"
+)
 
 
 def read_job(row: Mapping[str, Any]) -> Job:
     """The picture of a row that holds at least `COLUMNS`."""
-    return Job.model_validate({name: row[name] for name in _NAMES})
+    return Job.model_validate({name: row[name] for name in Job.model_fields})
 
 
 def study_key(source: Source) -> str:

@@ -18,6 +18,7 @@ from lung_nodules.execution import read_line_settings
 from lung_nodules.progress import Progress
 from lung_nodules.service.jobs.analysis import Analysis, make_analysis
 from lung_nodules.service.jobs.model import Job
+from lung_nodules.service.jobs.models_hash import hash_models
 from lung_nodules.service.jobs.places import upload_folder
 from lung_nodules.service.jobs.results import ORIGIN, Origin, ResultFolder
 from lung_nodules.service.settings import ServiceSettings
@@ -33,6 +34,7 @@ class Steps:
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self._analysis: Analysis | None = None
+        self._analysis_hash = ""  # of the models that it has opened, or will
 
     def survey(self, job: Job, progress: Progress) -> Mapping[str, Any]:
         """What the study holds, as far as that is known without fetching it; empty where it is not.
@@ -87,15 +89,13 @@ class Steps:
             The summary of the report.
 
         Raises:
-            Refusal: The study cannot be read.
+            Refusal: The study cannot be read; ``models-changed`` where other models are here than the job names.
         """
         models_hash, earlier = job.models_hash or "", ResultFolder(self._settings.data_folder, job.id).origin()
         if earlier is not None and (earlier.content_hash, earlier.models_hash) == (content_hash, models_hash):
             return earlier.summary.model_dump()
         into.mkdir(parents=True)
-        if self._analysis is None:
-            self._analysis = make_analysis(self._settings)
-        summary = self._analysis.analyse(folder, into, progress)
+        summary = self._analysis_of(models_hash).analyse(folder, into, progress)
         origin = Origin(content_hash=content_hash, models_hash=models_hash, summary=summary)
         (into / ORIGIN).write_text(origin.model_dump_json(), encoding="utf-8")
         return summary.model_dump()
@@ -119,6 +119,15 @@ class Steps:
                 _refuse_push(name, [failure.code for failure in outcome.failures])
             num_stored += outcome.num_confirmed
         return {"num_stored": num_stored if self._settings.destinations else None}
+
+    def _analysis_of(self, models_hash: str) -> Analysis:
+        """The analysis with the models of that hash; replaced ones are opened anew."""
+        if self._analysis is None or self._analysis_hash != models_hash:
+            self._analysis_hash = hash_models(self._settings)
+            self._analysis = make_analysis(self._settings)
+        if self._analysis_hash != models_hash:
+            raise UsageRefusal("models-changed", "The models were replaced while the study was fetched.")
+        return self._analysis
 
     def _fetch_from_archive(self, job: Job, progress: Progress, folder: Path) -> Mapping[str, Any]:
         from lung_nodules.archive.cache import InstanceCache

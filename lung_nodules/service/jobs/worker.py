@@ -17,6 +17,7 @@ from lung_nodules.service.database.address import database_url
 from lung_nodules.service.database.pool import TRANSIENT, Pool, open_pool
 from lung_nodules.service.database.schema import prepare_database
 from lung_nodules.service.jobs.attempt import Reader
+from lung_nodules.service.jobs.notices import tell_ends
 from lung_nodules.service.jobs.patience import PatientConnector
 from lung_nodules.service.jobs.pruning import prune
 from lung_nodules.service.jobs.sweeping import sweep
@@ -43,14 +44,18 @@ async def _run(settings: ServiceSettings) -> None:
         async with pool.connection() as connection:
             await prepare_database(connection)
         reader = Reader(settings, pool)
-        care = asyncio.create_task(_care(pool, settings), name="sweeping and pruning")
+        others = [
+            asyncio.create_task(_care(pool, settings), name="sweeping and pruning"),
+            asyncio.create_task(_tell(pool, settings), name="telling of ends"),
+        ]
         try:
             ended = await _until_signal(_take_tickets(settings, reader), settings.workers.grace_s + _LAST_S)
             if not ended:  # the database is away: nobody can take the study back, and its lease will end
                 await reader.close()
                 os._exit(1)
         finally:
-            care.cancel()
+            for task in others:
+                task.cancel()
             await reader.close()
 
 
@@ -121,3 +126,13 @@ async def _care(pool: Pool, settings: ServiceSettings) -> None:
         except OSError as error:
             logger.warning("no room was made: %s", type(error).__name__)
         await asyncio.sleep(settings.workers.lease_s / 2)
+
+
+async def _tell(pool: Pool, settings: ServiceSettings) -> None:
+    """Tell the webhook of the ends of jobs, whoever ended them."""
+    while True:
+        try:
+            await tell_ends(pool, settings)
+        except TRANSIENT:
+            logger.info("the database is away; telling waits")
+        await asyncio.sleep(settings.workers.poll_s)

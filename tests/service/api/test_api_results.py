@@ -98,7 +98,7 @@ def test_a_job_without_results_says_why(
 
 
 def test_a_duplicate_shows_the_results_of_its_original(api: RunningApi, job: str) -> None:
-    duplicate = add_job(api, duplicate_of=job.rpartition("/")[2])
+    duplicate = add_job(api, "duplicate", duplicate_of=job.rpartition("/")[2])
     assert api.client.get(f"/v1/jobs/{duplicate}/report").status_code == 200
 
 

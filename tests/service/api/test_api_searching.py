@@ -126,7 +126,7 @@ def with_report(api: RunningApi, **columns: Any) -> str:
 def test_jobs_say_whose_studies_they_have_read(pacs: RunningApi) -> None:
     read = with_report(pacs)
     stored_later = with_report(pacs, state="failed", step="store")
-    duplicate = add_job(pacs, duplicate_of=read)
+    duplicate = add_job(pacs, "duplicate", duplicate_of=read)
     nothing = [add_job(pacs, "queued"), add_result(pacs), add_job(pacs, "done"), "6c1c2f8e-0000-4000-8000-000000000001"]
     asked = [read, stored_later, duplicate, read, *nothing]
     told = pacs.client.get("/v1/studies", params={"job_id": asked}).json()

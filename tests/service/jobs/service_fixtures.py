@@ -23,6 +23,10 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from lung_nodules.service.database.embedded import EmbeddedServer, embedded_url
+from lung_nodules.service.jobs import ledger
+from lung_nodules.service.jobs.desk import JobDesk
+from lung_nodules.service.jobs.lease import Attempt
+from lung_nodules.service.jobs.model import JobOrder, Source
 from lung_nodules.service.settings import ServiceSettings, read_service_settings
 
 TESTS = Path(fixed_analysis.__file__).parent
@@ -130,3 +134,25 @@ def read_journal(path: Path) -> list[tuple[str, str]]:
     if not path.exists():
         return []
     return [(word, name) for word, name in (line.split() for line in path.read_text().splitlines())]
+
+
+def study(uid: str, content: str | None = None, priority: int = 0, by: str = "service") -> JobOrder:
+    """An order for a study of an archive."""
+    source = Source(kind="archive", archive="pacs", study_instance_uid=uid)
+    return JobOrder(source=source, content_hash=content, priority=priority, submitted_by=by)
+
+
+async def claim_next(desk: JobDesk) -> Attempt:
+    """What a worker gets: the attempt at the job of the ticket that is next."""
+    async with desk.pool.connection() as connection:
+        row = await (
+            await connection.execute(
+                "SELECT j.id, j.ticket FROM procrastinate_jobs p JOIN jobs j ON j.ticket = p.id WHERE p.status = 'todo'"
+                " ORDER BY p.priority DESC, p.id LIMIT 1"
+            )
+        ).fetchone()
+        assert row is not None
+        await connection.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = %s", (row["ticket"],))
+    attempt = await ledger.claim(desk.pool, row["id"], row["ticket"])
+    assert attempt is not None
+    return attempt

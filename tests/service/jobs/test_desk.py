@@ -7,10 +7,11 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from service_fixtures import claim_next, study
 
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.service.database.schema import bring_up_to_date, prepare_database
-from lung_nodules.service.jobs import ledger
+from lung_nodules.service.jobs import duplicates, ledger
 from lung_nodules.service.jobs.desk import open_desk
 from lung_nodules.service.jobs.model import (
     JobConflict,
@@ -30,24 +31,6 @@ from lung_nodules.service.jobs.results import ResultFolder
 pytestmark = pytest.mark.service
 
 SUMMARY = JobSummary(num_findings=0, highest_suspicion=None)
-
-
-def study(uid: str, content: str | None = None, priority: int = 0, by: str = "service") -> JobOrder:
-    source = Source(kind="archive", archive="pacs", study_instance_uid=uid)
-    return JobOrder(source=source, content_hash=content, priority=priority, submitted_by=by)
-
-
-async def claim_next(desk):
-    """What a worker gets: the attempt at the job of the ticket that is next."""
-    async with desk.pool.connection() as connection:
-        row = await (
-            await connection.execute(
-                "SELECT j.id, j.ticket FROM procrastinate_jobs p JOIN jobs j ON j.ticket = p.id WHERE p.status = 'todo'"
-                " ORDER BY p.priority DESC, p.id LIMIT 1"
-            )
-        ).fetchone()
-        await connection.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = %s", (row["ticket"],))
-    return await ledger.claim(desk.pool, row["id"], row["ticket"])
 
 
 def test_submitting_is_idempotent_by_study_content_and_models(settings, make, run):
@@ -110,7 +93,7 @@ def test_late_slices_make_a_version_that_replaces(settings, run):
             assert attempt.job.id == second.id
             attempt = await claim_next(desk)
             assert attempt.job.id == third.id
-            assert await ledger.learn_content(desk.pool, attempt, "1.1", "c") is None
+            assert await duplicates.learn_content(desk.pool, attempt, "1.1", "c") is None
             third = await desk.get(third.id)
             assert (third.version, third.replaces) == (3, first.job.id)  # the second has no result yet
 
@@ -124,9 +107,9 @@ def test_a_study_whose_content_is_known_ends_as_a_duplicate(settings, run):
             unknown = await desk.submit(study("1.1", None, priority=20))
             attempt = await claim_next(desk)
             assert attempt.job.id == unknown.id
-            assert await ledger.learn_content(desk.pool, attempt, "1.1", "a") == known.id
+            assert await duplicates.learn_content(desk.pool, attempt, "1.1", "a") == known.id
             ended = await desk.get(unknown.id)
-            assert (ended.state, ended.duplicate_of) == (JobState.done, known.id)
+            assert (ended.state, ended.duplicate_of) == (JobState.duplicate, known.id)
             with pytest.raises(ledger.LeaseLost):
                 await ledger.beat(desk.pool, attempt)
 
@@ -145,7 +128,7 @@ def test_a_late_success_is_ignored(settings, run):
                 ledger.tell_progress(desk.pool, lost, Step.store, 0.9, ""),
                 ledger.finish(desk.pool, lost, JobState.done),
                 ledger.put_back(desk.pool, lost, timedelta(), None, counts_as="crashes"),
-                ledger.learn_content(desk.pool, lost, "1.1", "a"),
+                duplicates.learn_content(desk.pool, lost, "1.1", "a"),
             ):
                 with pytest.raises(ledger.LeaseLost):
                     await write

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
 from service_fixtures import FAST, make_settings
 
-from lung_nodules.service.jobs import ledger
+from lung_nodules.service.jobs import duplicates, ledger
 from lung_nodules.service.jobs.desk import open_desk
 from lung_nodules.service.jobs.model import ENDED, FOLLOWS, JobConflict, JobOrder, JobState, Reason, Source
 from lung_nodules.service.jobs.sweeping import sweep
@@ -37,7 +37,7 @@ class JobsMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.opened = open_desk(self.service_settings)
         self.desk = self.wait(self.opened.__aenter__())
-        self.query("TRUNCATE jobs; TRUNCATE procrastinate_jobs CASCADE")
+        self.query("TRUNCATE jobs, notices; TRUNCATE procrastinate_jobs CASCADE")
         self.states = {}
         self.retried = set()
 
@@ -70,7 +70,11 @@ class JobsMachine(RuleBasedStateMachine):
 
     @rule(attempt=attempts, content=st.sampled_from(CONTENTS))
     def learn(self, attempt, content):
-        self.write(ledger.learn_content(self.desk.pool, attempt, attempt.job.source.study_instance_uid, content))
+        self.write(duplicates.learn_content(self.desk.pool, attempt, attempt.job.source.study_instance_uid, content))
+
+    @rule(attempt=attempts, models=st.sampled_from(["old", "new"]))
+    def learn_models(self, attempt, models):
+        self.write(duplicates.learn_models(self.desk.pool, attempt, models))
 
     @rule(
         attempt=attempts,
@@ -131,8 +135,8 @@ class JobsMachine(RuleBasedStateMachine):
     @invariant()
     def a_content_has_one_result_at_most(self):
         rows = self.query(
-            "SELECT study_key, content_hash, count(*) AS results FROM jobs WHERE state = 'done'"
-            " AND duplicate_of IS NULL AND content_hash IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1"
+            "SELECT study_key, content_hash, models_hash, count(*) AS results FROM jobs WHERE state = 'done'"
+            " AND content_hash IS NOT NULL GROUP BY 1, 2, 3 HAVING count(*) > 1"
         )
         assert rows == []
 
@@ -150,10 +154,18 @@ class JobsMachine(RuleBasedStateMachine):
         assert (
             self.query(
                 "SELECT d.id FROM jobs d LEFT JOIN jobs j ON j.id = d.duplicate_of"
-                " WHERE d.duplicate_of IS NOT NULL AND (j.id IS NULL OR j.id = d.id OR d.state <> 'done')"
+                " WHERE d.state = 'duplicate' AND (j.id IS NULL OR j.id = d.id OR j.state = 'duplicate')"
             )
             == []
         )
+
+    @invariant()
+    def each_end_is_to_be_told(self):
+        rows = self.query(
+            "SELECT j.id FROM jobs j LEFT JOIN notices n ON n.job_id = j.id AND n.ended_at = j.finished_at"
+            " AND n.state = j.state WHERE (j.state NOT IN ('queued', 'running')) <> (n.job_id IS NOT NULL)"
+        )
+        assert rows == []
 
     def teardown(self):
         self.wait(self.opened.__aexit__(None, None, None))

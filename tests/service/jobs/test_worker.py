@@ -250,7 +250,7 @@ def test_the_same_study_is_read_once_and_a_grown_one_again(settings, run, tmp_pa
 
     first, same, grown = run(scenario())
     assert (first.version, first.replaces, first.duplicate_of) == (1, None, None)
-    assert (same.state, same.duplicate_of) == (JobState.done, first.id)
+    assert (same.state, same.duplicate_of) == (JobState.duplicate, first.id)
     assert same.label == first.label
     assert (grown.version, grown.replaces, grown.duplicate_of) == (2, first.id, None)
     assert grown.content_hash != first.content_hash

@@ -121,7 +121,7 @@ def test_whatever_is_killed_nothing_is_lost_and_nothing_doubled(folder: Path, or
     late = iter(studies[NUM_EARLY:])
     moments = random.Random(SEED)
     victims = moments.sample(VICTIMS * NUM_KILLS, len(VICTIMS) * NUM_KILLS)
-    counts = {"max_crashes": 6, "max_losses": 50, "max_attempts": 40, "count": 2}
+    counts = {"max_crashes": 6, "max_losses": 50, "count": 2}
     values = {**archive_values(orthanc.url), "workers": {**WORKERS, **counts}}
     with serving(folder, variables={DELAY_VARIABLE: "1.5"}, **values) as service:
         killer, reasons = Killer(service, orthanc, moments), Reasons(service)
@@ -219,7 +219,7 @@ def spoiled(folder, orthanc):
         orthanc.add(study.files)
     with start_fault_proxy(orthanc.url) as proxy:
         values = archive_values(proxy.url, read_timeout_s=1.0, request_timeout_s=4.0)
-        counts = {"max_attempts": 7, "count": 2}
+        counts = {"count": 2}
         yield proxy, studies, {**values, "workers": {**WORKERS, **counts}}
 
 
@@ -246,6 +246,7 @@ def test_an_archive_that_fails_for_a_while_is_outlived(folder: Path, orthanc: Or
 def test_an_archive_that_goes_on_failing_is_named_and_heals(folder: Path, orthanc: Orthanc, spoiled) -> None:
     """Every study but one is spoiled for good: each job says how, holds up no other, and can be done later."""
     proxy, studies, values = spoiled
+    values["workers"]["heal_within_s"] = 20
     for name, study in studies.items():
         spoil(proxy, name, study, times=None)
     good = write_chest(folder / "good")

@@ -61,7 +61,7 @@ def get_results(
 def find_results(job: Job, settings: ServiceSettings) -> ResultFolder | None:
     """The results of a job, or of the one that it is a duplicate of; None where there are none."""
     results = ResultFolder(settings.data_folder, job.duplicate_of or job.id)
-    is_read = job.state == JobState.done or job.step in (Step.store, Step.notify)
+    is_read = job.state in (JobState.done, JobState.duplicate) or job.step == Step.store
     return results if is_read and results.exists() else None
 
 
@@ -112,6 +112,8 @@ def download_labels(_user: Scrolling, results: Results, index: Index) -> Respons
 def _why_none(job: Job) -> str:
     if job.state not in ENDED:
         return "The job has no results yet."
+    if job.state == JobState.duplicate:
+        return "The job that has this study has no results, or none yet; see duplicate_of."
     return "Its results were removed to make room." if job.pruned else "The job has ended without results."
 
 
