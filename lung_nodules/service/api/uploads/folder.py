@@ -24,6 +24,9 @@ class UploadFolder:
         self.num_files = 0
         self.num_bytes = 0
 
+    def reserve(self, num_bytes: int) -> None:
+        """Ask for room for so many bytes on the disk in all, before they are written; here there is no end of it."""
+
     def open_next(self) -> BinaryIO:
         """Begin a file.
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import LiteralString
 from uuid import UUID, uuid4
 
+import anyio.from_thread
 import anyio.to_thread
 from anyio import CancelScope
 
@@ -52,10 +53,21 @@ class Upload(UploadFolder):
         is_kept: Set when a job has it; else it goes when the block ends.
     """
 
-    def __init__(self, upload_id: UUID, path: Path, limits: Limits) -> None:
+    def __init__(
+        self, upload_id: UUID, path: Path, limits: Limits, reserve: Callable[[int], Awaitable[int]]
+    ) -> None:
         super().__init__(path, limits)
         self.id = upload_id
         self.is_kept = False
+        self._reserve = reserve
+
+    def reserve(self, num_bytes: int) -> None:
+        """See `UploadFolder.reserve`; called in a thread of the event loop's.
+
+        Raises:
+            UploadRefusal: 413 ``quota-exceeded``.
+        """
+        anyio.from_thread.run(self._reserve, num_bytes)
 
     def appear(self) -> str:
         """Give the folder its name, now that it is whole, and return it."""
@@ -90,12 +102,15 @@ class Spool:
         Raises:
             UploadRefusal: 413 ``upload-too-large``, 413 ``quota-exceeded``.
         """
-        upload = Upload(uuid4(), self.folder, self._limits(self._settings.max_mib * MIB))
-        upload.limits.check_bytes(declared_bytes or 0)
-        upload.path = self.folder / f"{_HIDDEN}{upload.id}"
-        descriptor = await anyio.to_thread.run_sync(_make_locked, upload.path)
+        upload_id, limits = uuid4(), self._limits(self._settings.max_mib * MIB)
+        limits.check_bytes(declared_bytes or 0)
+        path = self.folder / f"{_HIDDEN}{upload_id}"
+        upload = Upload(upload_id, path, limits, lambda num_bytes: self._reserve(upload_id, owner, num_bytes))
+        descriptor = await anyio.to_thread.run_sync(_make_locked, path)
         try:
-            upload.limits = await self._reserve(upload.id, owner, declared_bytes)
+            reserved = await self._reserve(upload_id, owner, declared_bytes)
+            if declared_bytes is None:
+                upload.limits = self._limits(reserved)
             yield upload
         finally:
             with CancelScope(shield=True):
@@ -111,20 +126,22 @@ class Spool:
             await anyio.to_thread.run_sync(self._remove_orphans, orphans)
             await self._forget_gone(connection, owner=None)
 
-    async def _reserve(self, upload_id: UUID, owner: str, declared_bytes: int | None) -> Limits:
-        max_bytes = self._settings.max_mib * MIB
+    async def _reserve(self, upload_id: UUID, owner: str, num_bytes: int | None) -> int:
+        """Count bytes to a quota, in the place of those that the upload counted before; None: all that it may have."""
         async with self._pool.connection() as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))", (owner,))
             await self._forget_gone(connection, owner)
-            free_bytes = self._settings.quota_per_user_mib * MIB - await _bytes_of(connection, owner)
-            reserved = min(max_bytes, free_bytes) if declared_bytes is None else declared_bytes
+            free_bytes = self._settings.quota_per_user_mib * MIB - await _bytes_of(connection, owner, upload_id)
+            reserved = min(self._settings.max_mib * MIB, free_bytes) if num_bytes is None else num_bytes
             if reserved > free_bytes or free_bytes <= 0:
                 sentence = "Your uploads that have not been read yet fill your quota."
                 raise UploadRefusal(413, "quota-exceeded", sentence, "Wait until they are read, or have them deleted.")
             await connection.execute(
-                "INSERT INTO uploads (id, owner, num_bytes) VALUES (%s, %s, %s)", (upload_id, owner, reserved)
+                "INSERT INTO uploads (id, owner, num_bytes) VALUES (%s, %s, %s)"
+                " ON CONFLICT (id) DO UPDATE SET num_bytes = EXCLUDED.num_bytes",
+                (upload_id, owner, reserved),
             )
-        return self._limits(min(max_bytes, free_bytes))
+        return reserved
 
     def _limits(self, max_bytes: int) -> Limits:
         return Limits(max_bytes, self._settings.max_files, self._settings.max_ratio)
@@ -160,9 +177,10 @@ class Spool:
                 _remove_if_unheld(Path(entry.path))
 
 
-async def _bytes_of(connection: Connection, owner: str) -> int:
+async def _bytes_of(connection: Connection, owner: str, but: UUID) -> int:
+    """What a user's uploads count but one."""
     found = await connection.execute(
-        "SELECT coalesce(sum(num_bytes), 0)::bigint AS used FROM uploads WHERE owner = %s", (owner,)
+        "SELECT coalesce(sum(num_bytes), 0)::bigint AS used FROM uploads WHERE owner = %s AND id <> %s", (owner, but)
     )
     row = await found.fetchone()
     assert row is not None

@@ -48,7 +48,7 @@ def unpack(archive: Path, folder: UploadFolder) -> None:
     Raises:
         UploadRefusal: 422 ``zip-damaged`` (truncated, CRC, not a ZIP), ``zip-encrypted``, ``zip-nested``, ``zip-path``,
             ``zip-link``, ``zip-duplicate-names``, ``zip-method``, ``zip-overlap``, ``zip-bomb``; 413
-            ``upload-too-large``, ``upload-too-many-files``.
+            ``upload-too-large``, ``upload-too-many-files``; see `UploadFolder.reserve`.
         OSError: The disk.
     """
     packed_bytes = archive.stat().st_size
@@ -57,6 +57,7 @@ def unpack(archive: Path, folder: UploadFolder) -> None:
         _check_directory_size(file, folder.limits)
         with zipfile.ZipFile(file) as opened:
             members = _checked_members(opened.infolist(), packed_bytes, folder.limits)
+            folder.reserve(packed_bytes + sum(member.file_size for member in members))
             for member in members:
                 _unpack_member(opened, member, folder)
 
