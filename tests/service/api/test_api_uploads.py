@@ -7,6 +7,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
 
@@ -182,6 +183,28 @@ def test_a_quota_counts_what_waits_and_frees_what_is_deleted(
     api.client.post(f"{first.headers['Location']}/cancel")
     assert api.client.delete(first.headers["Location"]).status_code == 204
     assert api.client.post("/v1/uploads", files=big).status_code == 202
+
+
+def test_uploads_at_once_do_not_overrun_a_quota_by_what_they_unpack_to(
+    serve: Callable[..., RunningApi], make_settings: Callable[..., object]
+) -> None:
+    """Each of two ZIPs has passed every check when the other one is unpacked; together they are too much."""
+    api = serve(make_settings(uploads={**LIMITS, "quota_per_user_mib": 3}))
+    body = zip_of([(str(number), bytes(random.Random(number).choices(b"ACGT", k=900_000))) for number in range(2)])
+    head = "POST /v1/uploads HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/zip\r\n"
+    with ExitStack() as stack:
+        senders = [stack.enter_context(socket.create_connection(api.address)) for _ in range(2)]
+        for sender in senders:
+            sender.settimeout(20)
+            sender.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:-1])
+        wait_for(lambda: api.query("SELECT count(*) FROM uploads WHERE num_bytes = %s", len(body)) == [(2,)])
+        for sender in senders:
+            sender.sendall(body[-1:])
+        answers = sorted(sender.recv(65536) for sender in senders)
+    assert [b" 202 " in answer for answer in answers] == [True, False]
+    assert b"quota-exceeded" in answers[1]
+    assert api.query("SELECT num_bytes FROM uploads") == [(1_800_000,)]
+    assert len(list(spool_of(api).iterdir())) == 1
 
 
 def test_a_full_queue_refuses_an_upload_and_keeps_nothing(
