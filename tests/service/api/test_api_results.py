@@ -48,7 +48,7 @@ def test_no_other_name_is_a_file(api: RunningApi, job: str, name: str) -> None:
     assert response.headers["Content-Type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize(("state", "step"), [("failed", "store"), ("queued", "store"), ("queued", "notify")])
+@pytest.mark.parametrize(("state", "step"), [("failed", "store"), ("queued", "store")])
 def test_results_that_could_not_be_stored_are_there(api: RunningApi, state: str, step: str) -> None:
     job = f"/v1/jobs/{add_result(api, state=state, step=step)}"
     assert api.client.get(f"{job}/report").json()["report_version"] == "1.3"
@@ -100,6 +100,20 @@ def test_a_job_without_results_says_why(
 def test_a_duplicate_shows_the_results_of_its_original(api: RunningApi, job: str) -> None:
     duplicate = add_job(api, "duplicate", duplicate_of=job.rpartition("/")[2])
     assert api.client.get(f"/v1/jobs/{duplicate}/report").status_code == 200
+
+
+def test_a_duplicate_of_a_job_that_is_not_done_says_so(api: RunningApi) -> None:
+    original = add_job(api, "queued")
+    duplicate = add_job(api, "duplicate", duplicate_of=original)
+    shown = api.client.get(f"/v1/jobs/{duplicate}").json()
+    assert (shown["state"], shown["duplicate_of"]) == ("duplicate", original)
+    answer = api.client.get(f"/v1/jobs/{duplicate}/report")
+    assert (answer.status_code, answer.json()["code"]) == (404, "no-results")
+    assert "duplicate_of" in answer.json()["detail"]
+    assert api.client.post(f"/v1/jobs/{duplicate}/retry").json()["code"] == "job-not-retriable"
+    listed = api.client.get("/v1/jobs", params={"state": "duplicate"}).json()["jobs"]
+    assert duplicate in [job["id"] for job in listed]
+    assert duplicate not in [job["id"] for job in api.client.get("/v1/jobs?state=done").json()["jobs"]]
 
 
 def test_a_deleted_job_is_gone_with_its_files(api: RunningApi) -> None:

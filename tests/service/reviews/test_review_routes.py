@@ -100,7 +100,7 @@ def test_there_must_be_such_a_finding_and_such_a_job(say, reviews_api):
 
 
 def test_a_duplicate_has_the_reviews_of_the_job_that_it_is_a_duplicate_of(say, reviews_api, reviewed):
-    duplicate = f"/v1/jobs/{add_job(reviews_api, "duplicate", duplicate_of=reviewed.id)}"
+    duplicate = f"/v1/jobs/{add_job(reviews_api, 'duplicate', duplicate_of=reviewed.id)}"
     review = say("N1", {"verdict": "accepted"}, duplicate).json()
     assert review["job_id"] == reviewed.id
     assert reviews_api.client.get(f"{duplicate}/reviews").json() == [review]
