@@ -14,6 +14,8 @@ import hashlib
 import hmac
 import os
 import secrets
+import tempfile
+import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -117,6 +119,28 @@ def write_crops(source: JobSource, reviews: Sequence[Review], folder: Path, data
     build_crops([scan], folder, CropSettings(), SilentProgress())
 
 
+def pack_labels(source: JobSource, job_id: UUID, reviews: Sequence[Review], path: Path, data_folder: Path) -> None:
+    """Write the cohort and `labels.json` as a ZIP.
+
+    Args:
+        source: The results of the job.
+        job_id: The job.
+        reviews: What holds.
+        path: Where to; the cohort lies beside it meanwhile.
+        data_folder: The service's.
+
+    Raises:
+        NothingReviewed: There is no review.
+        NothingToCorrect: ``no-nodule``.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, zipfile.ZipFile(path, "w") as archive:
+        cohort = Path(folder) / "cohort"
+        write_crops(source, reviews, cohort, data_folder)
+        for part in sorted(cohort.iterdir()):
+            archive.write(part, part.name)
+        archive.writestr("labels.json", list_labels(source, job_id, reviews, data_folder).model_dump_json())
+
+
 def pseudonym(report: Report, data_folder: Path) -> str:
     """A name for a patient that nobody can trace back without the key; of a study without a patient ID its own."""
     known = report.study.patient_id or report.study.study_instance_uid
@@ -165,13 +189,15 @@ def _scan_source(source: JobSource, report: Report, verdicts: dict[str, Review],
 
 
 def _read_nodule(label_map: Any, finding: FindingReport, review: Review) -> ReadNodule:
-    mask = label_map == finding.outline_label
+    """What a reader has agreed to; slice by slice, because the label map is as large as the CT."""
+    slices = [index for index, plane in enumerate(label_map) if (plane == finding.outline_label).any()]
+    mask = label_map[slices[0] : slices[-1] + 1] == finding.outline_label
     places = np.argwhere(mask)
     first, last = places.min(axis=0), places.max(axis=0) + 1
     block = mask[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
     diameter_mm = review.diameter_mm or finding.size.long_axis_mm
     return ReadNodule(
-        (int(first[0]), int(first[1]), int(first[2])),
+        (slices[0] + int(first[0]), int(first[1]), int(first[2])),
         np.ascontiguousarray(block, dtype=np.uint8),
         (_ratings(review),),
         (diameter_mm,),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tempfile
-import zipfile
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -18,21 +15,21 @@ from starlette.responses import Response
 from lung_nodules.execution import read_line_settings
 from lung_nodules.service.api.documents import binary, problems
 from lung_nodules.service.api.routes.results import get_results
-from lung_nodules.service.api.state import get_desk, get_job, get_settings
+from lung_nodules.service.api.state import ServiceState, get_desk, get_job, get_state
 from lung_nodules.service.jobs.desk import JobDesk
 from lung_nodules.service.jobs.model import Job, JobNotFound
 from lung_nodules.service.jobs.results import ResultFolder
+from lung_nodules.service.reviews.exports import export
 from lung_nodules.service.reviews.model import FindingNotFound, NothingReviewed, Review, ReviewOrder
 from lung_nodules.service.reviews.store import ReviewStore
 from lung_nodules.service.security.access import GuardedRoute, Role, User, require
-from lung_nodules.service.settings import ServiceSettings
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", route_class=GuardedRoute, tags=["reviews"])
 
 Viewer = Annotated[User, Depends(require(Role.viewer))]
 Operator = Annotated[User, Depends(require(Role.operator))]
 Results = Annotated[ResultFolder, Depends(get_results)]
-Settings = Annotated[ServiceSettings, Depends(get_settings)]
+State = Annotated[ServiceState, Depends(get_state)]
 FindingId = Annotated[str, PathParameter(max_length=64, pattern=r"^[\w.-]+$", examples=["N1"])]
 DICOM = "application/dicom"
 
@@ -87,79 +84,75 @@ async def review_finding(
 
 
 @router.get("/corrected.json", responses={**problems(409), **binary("application/json", "The corrected report.")})
-def show_corrected_report(_user: Viewer, results: Results, reviews: Holding, settings: Settings) -> Response:
+def show_corrected_report(_user: Viewer, results: Results, reviews: Holding, state: State) -> Response:
     """Show the report as the reviews leave it, with what was rejected and which values are a reader's."""
     from lung_nodules.service.reviews.corrected import correct_report
     from lung_nodules.service.reviews.source import JobSource
 
-    line = read_line_settings(settings.line_config)
+    line = read_line_settings(state.settings.line_config)
     corrected = correct_report(JobSource(results).report(), reviews, line.report)
     return Response(corrected.model_dump_json(), media_type="application/json")
 
 
 @router.get("/corrected.dcm", responses={**problems(409), **binary(DICOM, "The corrected SR.")})
-def download_corrected_report(_user: Viewer, results: Results, reviews: Holding, settings: Settings) -> Response:
+async def download_corrected_report(_user: Viewer, results: Results, reviews: Holding, state: State) -> Response:
     """Download the corrected SR, which names the job's own as its predecessor."""
-    from lung_nodules.service.reviews.objects import REPORT_FILE, write_report_object
-    from lung_nodules.service.reviews.source import JobSource
 
-    organization = settings.reviews.organization if settings.reviews.verified else None
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / REPORT_FILE
-        write_report_object(JobSource(results), reviews, path, read_line_settings(settings.line_config), organization)
-        return _attachment(path, DICOM)
+    def write(path: Path) -> None:
+        from lung_nodules.service.reviews.objects import write_report_object
+        from lung_nodules.service.reviews.source import JobSource
+
+        of_site = state.settings.reviews
+        organization = of_site.organization if of_site.verified else None
+        source = JobSource(results, path.parent)
+        write_report_object(source, reviews, path, read_line_settings(state.settings.line_config), organization)
+
+    return await export(state.spool, "corrected.dcm", DICOM, write)
 
 
 @router.get("/corrected_segmentation.dcm", responses={**problems(409), **binary(DICOM, "The corrected SEG.")})
-def download_corrected_segmentation(_user: Viewer, results: Results, reviews: Holding, settings: Settings) -> Response:
+async def download_corrected_segmentation(_user: Viewer, results: Results, reviews: Holding, state: State) -> Response:
     """Download the SEG without the rejected findings; 404 where none was rejected."""
-    from lung_nodules.service.reviews.objects import SEGMENTATION_FILE, write_segmentation_object
-    from lung_nodules.service.reviews.source import JobSource
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / SEGMENTATION_FILE
-        write_segmentation_object(JobSource(results), reviews, path, read_line_settings(settings.line_config))
-        return _attachment(path, DICOM)
+    def write(path: Path) -> None:
+        from lung_nodules.service.reviews.objects import write_segmentation_object
+        from lung_nodules.service.reviews.source import JobSource
+
+        source = JobSource(results, path.parent)
+        write_segmentation_object(source, reviews, path, read_line_settings(state.settings.line_config))
+
+    return await export(state.spool, "corrected_segmentation.dcm", DICOM, write)
 
 
 @router.get("/labels.json", responses={**problems(409), **binary("application/json", "The labels.")})
-def show_labels(_user: Viewer, job: ReviewedJob, results: Results, reviews: Holding, settings: Settings) -> Response:
+async def show_labels(_user: Viewer, job: ReviewedJob, results: Results, reviews: Holding, state: State) -> Response:
     """Show the reviews as training labels: rows of a cohort's table, and places that are no nodules."""
-    from lung_nodules.service.reviews.labels import list_labels
-    from lung_nodules.service.reviews.source import JobSource
 
-    labels = list_labels(JobSource(results), job.id, reviews, settings.data_folder)
-    return Response(labels.model_dump_json(), media_type="application/json")
+    def write(path: Path) -> None:
+        from lung_nodules.service.reviews.labels import list_labels
+        from lung_nodules.service.reviews.source import JobSource
+
+        labels = list_labels(JobSource(results, path.parent), job.id, reviews, state.settings.data_folder)
+        path.write_text(labels.model_dump_json(), encoding="utf-8")
+
+    return await export(state.spool, "labels.json", "application/json", write)
 
 
 @router.get("/labels.zip", responses={**problems(409), **binary("application/zip", "A cohort of one scan.")})
-def download_labels_as_cohort(
-    _user: Viewer, job: ReviewedJob, results: Results, reviews: Holding, settings: Settings
+async def download_labels_as_cohort(
+    _user: Viewer, job: ReviewedJob, results: Results, reviews: Holding, state: State
 ) -> Response:
     """Download the labels with the crops that they are of: a cohort that training reads, and labels.json."""
-    from lung_nodules.service.reviews.labels import list_labels, write_crops
-    from lung_nodules.service.reviews.source import JobSource
 
-    source = JobSource(results)
-    packed = io.BytesIO()
-    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(packed, "w") as archive:
-        cohort = Path(folder) / "cohort"
-        write_crops(source, reviews, cohort, settings.data_folder)
-        for path in sorted(cohort.iterdir()):
-            archive.write(path, path.name)
-        labels = list_labels(source, job.id, reviews, settings.data_folder)
-        archive.writestr("labels.json", labels.model_dump_json())
-    return _bytes(packed.getvalue(), "labels.zip", "application/zip")
+    def write(path: Path) -> None:
+        from lung_nodules.service.reviews.labels import pack_labels
+        from lung_nodules.service.reviews.source import JobSource
+
+        pack_labels(JobSource(results, path.parent), job.id, reviews, path, state.settings.data_folder)
+
+    return await export(state.spool, "labels.zip", "application/zip", write)
 
 
 def _owner(job: Job) -> UUID:
     """Whose findings they are: of a duplicate, those of the job that it is a duplicate of."""
     return job.duplicate_of or job.id
-
-
-def _attachment(path: Path, media_type: str) -> Response:
-    return _bytes(path.read_bytes(), path.name, media_type)
-
-
-def _bytes(content: bytes, name: str, media_type: str) -> Response:
-    return Response(content, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})

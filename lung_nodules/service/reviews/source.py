@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +37,12 @@ class JobSource:
 
     Args:
         results: They are complete.
+        scratch: Where voxels lie while they are worked on, so that a large CT takes no memory; None: where the system
+            has its temporary files.
     """
 
     results: ResultFolder
+    scratch: Path | None = None
 
     def report(self) -> Report:
         """The report of the line."""
@@ -76,20 +80,23 @@ class JobSource:
     def outlines(self) -> Outlines:
         """The outlines of all findings, under their `outline_label`."""
         meta = self._meta()
-        labelled = np.zeros(_shape(meta), dtype=np.uint16)
-        for index in range(meta["num_slices"]):
-            path = labels_path(self.results.preview, index)
-            if path.is_file():
-                labelled[index] = _unpack(path, "<u2", labelled.shape[1:])
+        labelled = self._lay_out(_shape(meta), np.uint16)
+        for index in meta["labels"]:
+            labelled[index] = _unpack(labels_path(self.results.preview, index), "<u2", labelled.shape[1:])
         return Outlines(labelled, (), 0, 0)
 
     def scan(self) -> Volume:
         """The CT's HU in its place, without headers."""
         meta = self._meta()
-        array = np.empty(_shape(meta), dtype=np.int16)
+        array = self._lay_out(_shape(meta), np.int16)
         for index in range(meta["num_slices"]):
             array[index] = _unpack(slice_path(self.results.preview, index), "<i2", array.shape[1:])
         return Volume(array, self._geometry(""))
+
+    def _lay_out(self, shape: tuple[int, int, int], kind: type[np.generic]) -> npt.NDArray[Any]:
+        """Zeros in a file without a name, which is gone when nobody looks at them any more."""
+        with tempfile.TemporaryFile(dir=self.scratch) as file:
+            return np.memmap(file, dtype=kind, mode="w+", shape=shape)
 
     def _meta(self) -> dict[str, Any]:
         return dict(json.loads((self.results.preview / META).read_bytes()))

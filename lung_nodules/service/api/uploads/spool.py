@@ -10,8 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import LiteralString
 from uuid import UUID, uuid4
@@ -53,9 +53,7 @@ class Upload(UploadFolder):
         is_kept: Set when a job has it; else it goes when the block ends.
     """
 
-    def __init__(
-        self, upload_id: UUID, path: Path, limits: Limits, reserve: Callable[[int], Awaitable[int]]
-    ) -> None:
+    def __init__(self, upload_id: UUID, path: Path, limits: Limits, reserve: Callable[[int], Awaitable[int]]) -> None:
         super().__init__(path, limits)
         self.id = upload_id
         self.is_kept = False
@@ -115,6 +113,17 @@ class Spool:
         finally:
             with CancelScope(shield=True):
                 await self._settle(upload)
+            os.close(descriptor)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give a folder for what is being made to be sent; it is gone at the end, or with the next start."""
+        path = self.folder / f"{_HIDDEN}{uuid4()}"
+        descriptor = _make_locked(path)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
             os.close(descriptor)
 
     async def sweep(self) -> None:
