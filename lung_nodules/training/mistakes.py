@@ -76,8 +76,9 @@ def mine(
         probability = find_probability(
             scaled, background.near_lung, read, settings.window_voxels, DetectionSettings(), progress
         )
-        probability[~(background.clear & background.near_lung)] = 0.0
-        for place, score in _peaks(probability, settings.threshold, background.spacing_mm):
+        probability[~background.near_lung] = 0.0
+        wrong = (probability > settings.threshold) & background.clear
+        for place, score in _peaks(wrong, smoothed(probability, background.spacing_mm)):
             found.append(Mistake(number, place, score))
     return found
 
@@ -130,8 +131,9 @@ def _mistakes_of(
     middle = (np.array(crop.image.shape) - 1) / 2
     grid = PatchGrid.centered(middle, crop.spacing_mm, CROP_GRID_VOXELS, spacing_mm)
     probability = expit(read(scale_hu(grid.sample(crop.image), window_hu)[None, None])[0, 0])
-    probability[grid.sample(_near_nodule(crop, settings.margin_mm).astype(np.uint8), outside=1.0) > 0] = 0.0
-    for place, score in _peaks(probability, settings.threshold, spacing_mm):
+    near_nodule = grid.sample(_near_nodule(crop, settings.margin_mm).astype(np.uint8), outside=1.0) > 0
+    wrong = (probability > settings.threshold) & ~near_nodule
+    for place, score in _peaks(wrong, smoothed(probability, spacing_mm)):
         there = grid.to_source(place)
         offset_mm = np.abs(there - middle) * crop.spacing_mm
         if (offset_mm[1:] <= settings.offset_mm).all() and not _is_within(crop, there, others, settings.margin_mm):
@@ -163,11 +165,10 @@ def _by_series(crops: Sequence[NoduleCrop]) -> dict[str, list[NoduleCrop]]:
 
 
 def _peaks(
-    probability: npt.NDArray[np.float32], threshold: float, spacing_mm: float
+    wrong: npt.NDArray[np.bool_], smooth: npt.NDArray[np.float32]
 ) -> Iterator[tuple[tuple[int, int, int], float]]:
-    """The highest place of each connected component, and its smoothed probability."""
-    components = cc3d.connected_components(probability > threshold, connectivity=18)
-    smooth = smoothed(probability, spacing_mm)
+    """The highest place of each connected component of what is wrong, and its smoothed probability."""
+    components = cc3d.connected_components(wrong, connectivity=18)
     for label, box in enumerate(cc3d.statistics(components)["bounding_boxes"]):
         if label == 0:
             continue

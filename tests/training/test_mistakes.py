@@ -71,6 +71,17 @@ def test_the_vessel_beside_the_nodule_is_a_mistake_and_the_nodule_is_none() -> N
     assert np.abs(np.subtract(place, VESSEL)) == pytest.approx([0, 0, 0], abs=1.5)
 
 
+def test_a_mistake_has_the_score_that_the_line_would_give_it_however_near_the_nodule_is() -> None:
+    """Both vessels are as bright; the nearer one reaches to the margin around the nodule, in which nothing counts."""
+    near, far = (
+        mine_crops(
+            Brightness(), [crop_with(NODULE, (2, 32, column))], WINDOW_HU, 1.0, MiningSettings(), SilentProgress()
+        )
+        for column in (42, 45)
+    )
+    assert near[0].score == pytest.approx(far[0].score, abs=0.02)
+
+
 def test_what_lies_near_the_edge_of_the_crop_is_left_out() -> None:
     assert places(crop_with(NODULE, FAR_VESSEL)) == []
 
