@@ -55,8 +55,9 @@ class ClassificationTraining(ClassifierShape):
     characteristics_weight: float = Field(default=0.3, ge=0)
     focal_gamma: float = Field(default=0.0, ge=0, le=5, description="Focal loss of nodule and malignancy; 0: none.")
     balanced: bool = Field(default=False, description="Nodule and malignancy: both classes weigh the same in the loss.")
-    folds: int = Field(
-        default=0, ge=0, le=20, description="Classifiers by fold of the patients, for the suspicion head; 0: none."
+    folds: int = Field(default=0, ge=0, le=20, description="Of the training patients; 0: none.")
+    fold_classifiers: bool = Field(
+        default=True, description="With folds: a classifier by fold, whose readings the suspicion head is fitted to."
     )
     fold_finder_steps: int = Field(
         default=0,

@@ -70,7 +70,7 @@ def teach_classification(workshop: Workshop, settings: ClassificationTraining, p
     start = ClassifierStart(load_network(outliner), workshop.pretrained, workshop.initial)
     bench = Bench(workshop, settings, outliner, finder, crops, validation, backgrounds, start, progress)
     negatives, rate = _negatives(bench)
-    out_of_fold = _measure_out_of_fold(bench, negatives) if settings.folds else []
+    out_of_fold = _measure_out_of_fold(bench, negatives) if settings.folds and settings.fold_classifiers else []
     network, described = start.build(settings)
     run = train_classifier(
         network, crops, validation, backgrounds, negatives, settings, workshop.run, progress, resume=workshop.resume
