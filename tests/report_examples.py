@@ -24,7 +24,8 @@ from lung_nodules.stages.nodules import Nodule
 from lung_nodules.stages.quality import Check, Outcome, Quality
 from lung_nodules.stages.report import ModelIdentity, Provenance, Report, build_report
 from lung_nodules.stages.segmentation import Outlines
-from lung_nodules.stages.series import ConsideredSeries, Selection
+from lung_nodules.stages.series import Selection
+from lung_nodules.stages.survey import ConsideredSeries
 from lung_nodules.stages.volume import Geometry, Volume
 
 PATIENT_NAME = "Doe^Jane"

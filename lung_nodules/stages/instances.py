@@ -20,6 +20,7 @@ from lung_nodules.errors import UsageRefusal
 from lung_nodules.settings import InstancesSettings, Settings
 from lung_nodules.stages.dicom_file import UnreadableFileError, quiet_pydicom, read_header, read_header_whole
 from lung_nodules.stages.multiframe import is_multiframe_ct, split_frames
+from lung_nodules.stages.survey import SURVEY_FILE, Survey, read_survey
 
 # files passed over for these reasons were meant to be images
 UNREADABLE_CODES = ("too-large", "too-complex", "damaged-file")
@@ -55,6 +56,7 @@ class Instances:
 
     found: tuple[Instance, ...]
     passed_over: tuple[PassedOver, ...]
+    survey: Survey | None = None  # of the archive that the study was fetched from
 
 
 def read_instances(folder: Path, settings: Settings) -> Instances:
@@ -92,7 +94,8 @@ def read_instances(folder: Path, settings: Settings) -> Instances:
                 passed_over.append(PassedOver(path.relative_to(root), result.code, result.sentence))
             else:
                 found.extend(result)
-    return Instances(tuple(found), tuple(sorted(passed_over, key=lambda file: os.fspath(file.path))))
+    ordered = tuple(sorted(passed_over, key=lambda file: os.fspath(file.path)))
+    return Instances(tuple(found), ordered, read_survey(root) if folder.is_dir() else None)
 
 
 def _list_files(folder: Path, settings: InstancesSettings) -> list[tuple[Path, UnreadableFileError | None]]:
@@ -101,6 +104,8 @@ def _list_files(folder: Path, settings: InstancesSettings) -> list[tuple[Path, U
         return [(folder, None)]
     listed: list[tuple[Path, UnreadableFileError | None]] = []
     for entry, depth in _walk(folder):
+        if depth == 1 and entry.name == SURVEY_FILE:
+            continue
         listed.append((Path(entry.path), _reason_not_to_open(entry, depth, settings)))
         if len(listed) > settings.max_num_files:
             raise UsageRefusal(

@@ -21,20 +21,7 @@ from lung_nodules.stages.instances import UNREADABLE_CODES, Instance, Instances,
 from lung_nodules.stages.lung_air import estimate_lung_air
 from lung_nodules.stages.series_parts import Part, split_further, split_into_parts, text
 from lung_nodules.stages.stack import Stack, arrange_slices
-
-
-@dataclass(frozen=True)
-class ConsideredSeries:
-    """One series of the input, or one stack of a series that holds several: chosen, or not and why."""
-
-    series_instance_uid: str
-    series_number: int | None
-    series_description: str
-    modality: str
-    num_instances: int
-    chosen: bool
-    code: str  # "chosen", or the coded reason against it
-    sentence: str
+from lung_nodules.stages.survey import ConsideredSeries
 
 
 @dataclass(frozen=True)
@@ -137,11 +124,13 @@ def select_series(instances: Instances, settings: Settings) -> Selection:
             raise _none_usable(rejected, others, instances.passed_over)
         without_lungs = {id(each.part) for each in rejected}
         passed = [each for each in ranked if each is not chosen and id(each.part) not in without_lungs]
-        considered = (
+        considered: tuple[ConsideredSeries, ...] = (
             _describe(chosen.part, "chosen", _why_chosen(chosen)),
             *(_describe(each.part, *_why_not(each, chosen, settings.series)) for each in passed),
             *others,
         )
+        if instances.survey is not None:
+            considered = instances.survey.complete(chosen.part.study_instance_uid, considered)
         return Selection(
             chosen.part.study_instance_uid,
             chosen.part.series_instance_uid,
