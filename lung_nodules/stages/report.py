@@ -44,8 +44,9 @@ from lung_nodules.stages.report_model import (
     Suspicion,
 )
 from lung_nodules.stages.segmentation import Outlines
-from lung_nodules.stages.series import ConsideredSeries, Selection
+from lung_nodules.stages.series import Selection
 from lung_nodules.stages.study import describe_protocol, describe_study, read_int, viewer_numbers
+from lung_nodules.stages.survey import ConsideredSeries
 from lung_nodules.stages.volume import Volume
 
 SOFTWARE_NAME = "lung-nodules"
