@@ -72,8 +72,10 @@ def teach_classification(workshop: Workshop, settings: ClassificationTraining, p
     negatives, rate = _negatives(bench)
     out_of_fold = _measure_out_of_fold(bench, negatives) if settings.folds and settings.fold_classifiers else []
     network, described = start.build(settings)
+    # a run that was stopped among its folds has no checkpoint of its own yet
+    resume = workshop.resume and (has_checkpoint(workshop.run) or not settings.folds)
     run = train_classifier(
-        network, crops, validation, backgrounds, negatives, settings, workshop.run, progress, resume=workshop.resume
+        network, crops, validation, backgrounds, negatives, settings, workshop.run, progress, resume=resume
     )
     trained = run.average.module
     known = [_measure(bench, side, trained) for side in (validation, test)]
