@@ -30,6 +30,7 @@ LOCAL_ALGORITHM = "HS256"
 LOCAL_ISSUER = "lung-nodules-local"
 LOCAL_AUDIENCE = "lung-nodules"
 MIN_KEY_BYTES = 32  # RFC 7518, 3.2: as long as the hash
+TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})  # not, say, logout+jwt, which the same key may sign
 MAX_TOKEN_BYTES = 16_384
 KEYS_LIFESPAN_S = 300.0
 KEYS_COOLDOWN_S = 30.0  # an unknown kid makes us ask for the keys no oftener
@@ -188,6 +189,8 @@ def _header_of(token: str, algorithms: tuple[str, ...]) -> Mapping[str, Any]:
         raise token_refusal("token-malformed", "The token is no signed JWT.") from error
     if header.get("alg") not in algorithms:
         raise token_refusal("token-algorithm", "The token is signed by an algorithm that is not taken.")
+    if str(header.get("typ", "JWT")).lower() not in TYPES:  # RFC 8725, 3.11
+        raise token_refusal("token-wrong-type", "The token is no access token.")
     return header
 
 

@@ -74,6 +74,10 @@ class Provider:
         pem: bytes = self.keys[kid].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         return pem
 
+    def public_der(self, kid: str = "rsa") -> bytes:
+        der: bytes = self.keys[kid].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return der
+
 
 @contextmanager
 def provider() -> Iterator[Provider]:

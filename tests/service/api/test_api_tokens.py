@@ -70,6 +70,21 @@ def test_a_good_token_names_its_user(tokens: IssuerTokens, issuer: Provider, kid
     assert (user.name, user.role, user.auth_mode) == ("anna", Role.operator, "oidc")
 
 
+@pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "application/at+jwt", None])
+@pytest.mark.parametrize("aud", [AUDIENCE, [AUDIENCE], ["other", AUDIENCE]])
+def test_an_access_token_for_us_among_others_is_good(
+    tokens: IssuerTokens, issuer: Provider, typ: str | None, aud: object
+) -> None:
+    assert tokens.read(issuer.sign(headers={"typ": typ}, aud=aud)).name == "anna"
+
+
+def test_what_a_token_says_of_its_key_is_not_looked_at(tokens: IssuerTokens, issuer: Provider) -> None:
+    with provider() as elsewhere:
+        told = {"jku": elsewhere.url, "x5u": elsewhere.url, "jwk": {"kty": "RSA"}, "x5c": ["MIIB"]}
+        assert tokens.read(issuer.sign(headers=told)).name == "anna"
+        assert elsewhere.num_requests == 0
+
+
 BAD: dict[str, tuple[str, Callable[[Provider], str]]] = {
     "empty": ("token-malformed", lambda i: "x"),
     "no dots": ("token-malformed", lambda i: i.sign().replace(".", "")),
@@ -104,6 +119,52 @@ BAD: dict[str, tuple[str, Callable[[Provider], str]]] = {
         "token-key-unknown",
         lambda i: i.sign("hidden", headers={"jwk": {"kty": "RSA"}, "jku": "http://127.0.0.1:1/", "kid": "mine"}),
     ),
+    "key's address in the header": (
+        "token-key-unknown",
+        lambda i: i.sign("hidden", headers={"jku": i.url, "x5u": i.url, "x5c": ["MIIB"], "kid": "hidden"}),
+    ),
+    "key's address in the header, kid of another": (
+        "token-signature",
+        lambda i: i.sign("hidden", headers={"jku": i.url, "jwk": {"kty": "RSA"}, "kid": "rsa"}),
+    ),
+    "kid an address": ("token-key-unknown", lambda i: i.sign(headers={"kid": i.url})),
+    "kid an injection": ("token-key-unknown", lambda i: i.sign(headers={"kid": "rsa' OR '1'='1"})),
+    "kid a number": (
+        "token-malformed",
+        lambda i: f"{encode({'alg': 'RS256', 'kid': 7})}.{encode(i.claims())}.x" + "A" * 7,
+    ),
+    "RS256 by a key that is EC": ("token-algorithm", lambda i: i.sign("hidden", "RS256", headers={"kid": "ec"})),
+    "ES256 by a key that is RSA": ("token-algorithm", lambda i: i.sign("ec", "ES256", headers={"kid": "rsa"})),
+    "PS256 by a key that is for RS256": ("token-algorithm", lambda i: i.sign("rsa", "PS256")),
+    "HS256 over the public key, as DER": (
+        "token-algorithm",
+        lambda i: signed_by_hmac(i, i.public_der(), {"alg": "HS256", "kid": "rsa"}),
+    ),
+    "HS256 over the key as it is listed": (
+        "token-algorithm",
+        lambda i: signed_by_hmac(i, json.dumps(i.jwks()["keys"][0]).encode(), {"alg": "HS256", "kid": "rsa"}),
+    ),
+    "ES256 of zeros": (  # CVE-2022-21449
+        "token-signature",
+        lambda i: f"{encode({'alg': 'ES256', 'kid': 'ec'})}.{encode(i.claims())}.{encode(bytes(64))}",
+    ),
+    "encrypted": (
+        "token-malformed",
+        lambda i: ".".join([encode({"alg": "RSA-OAEP", "enc": "A256GCM", "kid": "rsa"}), *["QUJDRA"] * 4]),
+    ),
+    "encrypted, in three parts": (
+        "token-algorithm",
+        lambda i: f"{encode({'alg': 'dir', 'enc': 'A256GCM', 'kid': 'rsa'})}.{encode(i.claims())}.{encode(b'x')}",
+    ),
+    "two tokens": ("token-malformed", lambda i: f"{i.sign()} {i.sign()}"),
+    "typ of a logout": ("token-wrong-type", lambda i: i.sign(headers={"typ": "logout+jwt"})),
+    "typ of a proof": ("token-wrong-type", lambda i: i.sign(headers={"typ": "dpop+jwt"})),
+    "typ no text": (
+        "token-wrong-type",
+        lambda i: jwt.PyJWS().encode(b"{}", i.keys["rsa"], headers={"typ": ["JWT"]}, algorithm="RS256"),
+    ),
+    "payload not encoded": ("token-malformed", lambda i: i.sign(headers={"crit": ["b64"], "b64": False})),
+    "critical header empty": ("token-malformed", lambda i: i.sign(headers={"crit": []})),
     "critical header unknown": ("token-malformed", lambda i: i.sign(headers={"crit": ["exp2"], "exp2": 1})),
     "claims altered": ("token-signature", lambda i: altered(i.sign(), roles=["admin"])),
     "issuer wrong": ("token-wrong-issuer", lambda i: i.sign(iss="https://issuer.test/other")),
@@ -111,8 +172,12 @@ BAD: dict[str, tuple[str, Callable[[Provider], str]]] = {
     "issuer missing": ("token-incomplete", lambda i: i.sign(iss=None)),
     "audience wrong": ("token-wrong-audience", lambda i: i.sign(aud="other")),
     "audience missing": ("token-incomplete", lambda i: i.sign(aud=None)),
+    "audience a part": ("token-wrong-audience", lambda i: i.sign(aud="lung")),
+    "audience in other letters": ("token-wrong-audience", lambda i: i.sign(aud=AUDIENCE.upper())),
+    "issuer in other letters": ("token-wrong-issuer", lambda i: i.sign(iss=ISSUER.upper())),
     "audiences of others": ("token-wrong-audience", lambda i: i.sign(aud=["a", "b"])),
     "expired": ("token-expired", lambda i: i.sign(exp=now() - 31)),
+    "expired when time began": ("token-expired", lambda i: i.sign(exp=0)),
     "exp missing": ("token-incomplete", lambda i: i.sign(exp=None)),
     "not yet valid": ("token-not-yet-valid", lambda i: i.sign(nbf=now() + 300)),
     "issued in the future": ("token-not-yet-valid", lambda i: i.sign(iat=now() + 300)),
@@ -212,6 +277,26 @@ def test_unknown_keys_do_not_make_us_ask_all_the_time() -> None:
             with pytest.raises(AccessRefusal):
                 tokens.read(issuer.sign("hidden", headers={"kid": f"k{number}"}))
         assert issuer.num_requests == 1
+
+
+def test_while_the_issuer_is_away_its_keys_are_good_for_five_minutes() -> None:
+    with provider() as issuer:
+        tokens = tokens_of(issuer)
+        token = issuer.sign()
+        tokens.read(token)
+        issuer.answer = 500
+        assert tokens.read(token).name == "anna"
+        with pytest.raises(AccessRefusal) as refused:
+            tokens.read(issuer.sign("hidden"))
+        assert refused.value.status in (401, 503)
+
+
+def test_an_issuer_that_is_gone_is_no_reason_to_let_anybody_in() -> None:
+    with provider() as issuer:
+        token, tokens = issuer.sign(), tokens_of(issuer)
+    with pytest.raises(AccessRefusal) as refused:
+        tokens.read(token)
+    assert (refused.value.status, refused.value.code) == (503, "issuer-unreachable")
 
 
 def test_a_key_that_was_withdrawn_signs_no_more() -> None:
