@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from tiny_models import write_tiny_models
 
+from lung_nodules.errors import UsageRefusal
 from lung_nodules.phantom import PhantomSettings, write_phantom
 from lung_nodules.phantom.settings import NoduleSpec
 from lung_nodules.progress import SilentProgress
@@ -120,6 +121,26 @@ def test_results_of_other_content_are_replaced(place, read, job):
     results.take(staging)
     assert results.origin().content_hash == "another content"
     assert results.exists()
+
+
+def test_a_study_is_read_with_the_models_that_its_job_names_or_not_at_all(place, read, job, settings):
+    steps, _, _, results = read
+    study, record = place / "study" / "dicom", place / "models" / "detection" / "record.json"
+    before = record.read_text()
+    record.write_text(json.dumps({**json.loads(before), "version": "replaced"}))
+    try:
+        newer = job.model_copy(update={"models_hash": hash_models(settings)})
+        assert newer.models_hash != job.models_hash
+        with pytest.raises(UsageRefusal) as caught:
+            Steps(settings).analyse(job, QUIET, study, "content", results.folder.with_name(".refused"))
+        assert caught.value.code == "models-changed"
+        staging = results.folder.with_name(".newer")
+        steps.analyse(newer, QUIET, study, "content", staging)
+        results.take(staging)
+    finally:
+        record.write_text(before)
+    assert results.origin().models_hash == newer.models_hash
+    assert "replaced" in {model["version"] for model in results.report()["models"]}
 
 
 def test_the_content_of_files_is_that_of_their_ct_alone(place, settings, read, tmp_path):
