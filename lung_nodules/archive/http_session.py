@@ -18,9 +18,10 @@ from typing import Any
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 
+from lung_nodules.archive.addresses import ForbiddenAddress
+from lung_nodules.archive.connecting import GuardedAdapter
 from lung_nodules.archive.quiet import quieten_libraries
 from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.archive.settings import DicomwebSettings, origin_of
@@ -50,7 +51,7 @@ class GuardedSession(requests.Session):
         self.verify = str(settings.ca_file) if settings.ca_file else True
         if settings.client_certificate_file and settings.client_key_file:
             self.cert = (str(settings.client_certificate_file), str(settings.client_key_file))
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=settings.num_connections, max_retries=0)
+        adapter = GuardedAdapter(pool_connections=1, pool_maxsize=settings.num_connections, max_retries=0)
         for scheme in ("http://", "https://"):
             self.mount(scheme, adapter)
         quieten_libraries()
@@ -170,6 +171,8 @@ def naming_failures() -> Iterator[None]:
     """Turn what `requests` and `urllib3` raise into refusals; their texts hold addresses, so none is passed on."""
     try:
         yield
+    except ForbiddenAddress:
+        raise ArchiveRefusal("archive-origin", "The archive's name leads to an address that is never asked.") from None
     except (OSError, urllib3.exceptions.HTTPError) as error:  # all of requests' own are an OSError
         raise _refusal_of_failure(error) from None
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, IPvAnyNetwork, field_validator, model_validator
 
+from lung_nodules.archive.addresses import NEVER_ASKED, is_forbidden
 from lung_nodules.settings import Section
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -162,6 +163,8 @@ def _check_address(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme.lower() not in _DEFAULT_PORTS or not parts.hostname:
         raise ValueError("an address begins with http:// or https:// and names a host")
+    if is_forbidden(parts.hostname):
+        raise ValueError(NEVER_ASKED)
     if parts.username or parts.password:
         raise ValueError("an address holds no user name and no password")
     if parts.query or parts.fragment:

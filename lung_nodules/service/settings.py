@@ -12,11 +12,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import Field, IPvAnyNetwork, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
+from lung_nodules.archive.addresses import NEVER_ASKED, is_forbidden
 from lung_nodules.archive.settings import ArchiveSettings, ListenerSettings, is_loopback
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.settings import Section
@@ -159,6 +161,13 @@ class WebhookSettings(Section):
     url: str | None = Field(None, description="POSTed to; None: nobody is told.", pattern=r"^https?://")
     secret_file: Path | None = Field(None, description="Holds the key of the HMAC-SHA-256 in X-Lung-Nodules-Signature.")
     timeout_s: float = Field(10.0, gt=0, le=300, description="For an answer; then it is told again.")
+
+    @field_validator("url")
+    @classmethod
+    def _may_be_asked(cls, url: str | None) -> str | None:
+        if url is not None and is_forbidden(urlsplit(url).hostname or ""):
+            raise ValueError(NEVER_ASKED)
+        return url
 
 
 class ReviewsSettings(Section):

@@ -17,6 +17,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from lung_nodules.archive.addresses import ForbiddenAddress
+from lung_nodules.archive.connecting import GuardedHandler
 from lung_nodules.errors import Refusal
 from lung_nodules.service.jobs.model import Frozen, JobState
 from lung_nodules.service.settings import WebhookSettings, read_secret
@@ -64,11 +66,13 @@ def send_webhook(settings: WebhookSettings, end: JobEnd) -> None:
         request.add_header("X-Lung-Nodules-Timestamp", moment)
         request.add_header("X-Lung-Nodules-Signature", sign(read_secret(settings.secret_file), moment, body))
     try:
-        with urllib.request.build_opener(_NoRedirects).open(request, timeout=settings.timeout_s) as answer:
+        with _opener().open(request, timeout=settings.timeout_s) as answer:
             answer.read(1)
     except urllib.error.HTTPError as error:
         error.close()
         raise WebhookRefusal(f"The webhook answered {error.code}.") from error
+    except ForbiddenAddress as error:
+        raise WebhookRefusal("The webhook's name leads to an address that is never asked.") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise WebhookRefusal("The webhook could not be reached.") from error
 
@@ -77,6 +81,11 @@ def sign(secret: str, moment: str, body: bytes) -> str:
     """The signature of a body sent at a moment (seconds since 1970, in digits)."""
     mac = hmac.new(secret.encode(), moment.encode() + b"." + body, hashlib.sha256)
     return f"sha256={mac.hexdigest()}"
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Connects to what the settings name and to nothing else: neither proxies of the environment nor redirects."""
+    return urllib.request.build_opener(_NoRedirects, GuardedHandler, urllib.request.ProxyHandler({}))
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lung_nodules.archive.settings import is_loopback
 from lung_nodules.errors import UsageRefusal
-from lung_nodules.service.settings import AuthSettings, is_loopback
+from lung_nodules.service.settings import AuthSettings
 
 # No inline script or style, nothing from elsewhere, in nobody's frame. blob: and data: are pictures that the page
 # draws itself; a worker of the page may be one too.
