@@ -3,7 +3,8 @@
 The line's own choice (`stages.series.select_series`) is asked with the headers of every CT series of the study. Where
 it comes to a series that could be the one, it says so, and that series alone is fetched and asked about again with its
 pixels: does it show lungs? A series of which the archive does not tell enough is fetched to know. So the choice is the
-one that the line would make on the whole study, at the cost of one series.
+one that the line would make on the whole study, at the cost of one series. What became of the others is left beside the
+files (`stages.survey`), for the report.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ from pathlib import Path
 
 from lung_nodules.archive.cache import InstanceCache
 from lung_nodules.archive.headers import read_instances_of
-from lung_nodules.archive.naming import check_uid, hash_content, hash_uid
+from lung_nodules.archive.naming import hash_content, hash_uid
 from lung_nodules.archive.protocol import Archive, SeriesEntry
 from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.archive.study_folder import StudyFolder
-from lung_nodules.errors import InputRefusal
+from lung_nodules.archive.surveying import can_matter, list_series, with_others
 from lung_nodules.progress import Advance, Progress, SilentProgress
 from lung_nodules.settings import Settings
 from lung_nodules.stages.dicom_file import quiet_pydicom
 from lung_nodules.stages.instances import Instance, Instances, PassedOver, read_instances
-from lung_nodules.stages.series import ConsideredSeries, PixelsNeeded, Selection, select_series
+from lung_nodules.stages.series import NoUsableSeries, PixelsNeeded, Selection, select_series
+from lung_nodules.stages.survey import SURVEY_FILE, ConsideredSeries, Survey, write_survey
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class FetchedStudy:
     content_hash: str  # of all CT instances of the study; see `hash_content`
     num_listed: int  # CT instances of the study, fetched or not
     num_fetched: int  # files in the folder
-    considered: tuple[ConsideredSeries, ...] = field(repr=False)  # the chosen one first; holds free text
+    considered: tuple[ConsideredSeries, ...] = field(repr=False)  # every series of the study, the chosen one first
 
 
 @dataclass
@@ -78,9 +80,18 @@ def fetch_study(
         ArchiveRefusal: The archive does not hold the study, cannot be asked, or gives less than it lists.
         NoUsableSeries: No series of the study can be read; the reasons are the line's own.
     """
-    candidates = _list_candidates(archive, check_uid(study_instance_uid), folder)
+    series = list_series(archive, study_instance_uid)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SURVEY_FILE).unlink(missing_ok=True)
+    candidates = _list_candidates(archive, series, folder)
     fetch = _Fetch(archive, cache, folder, settings, progress or SilentProgress())
-    selection = fetch.choose(candidates)
+    try:
+        selection = fetch.choose(candidates)
+    except NoUsableSeries as refusal:
+        refusal.considered = with_others(refusal.considered, series, archive)
+        raise
+    considered = with_others(selection.considered, series, archive)
+    write_survey(Survey(study_instance_uid=selection.study_instance_uid, considered=considered), folder)
     chosen = next(each for each in candidates if each.entry.series_instance_uid == selection.series_instance_uid)
     listed = [uid for each in candidates for uid in each.sop_instance_uids]
     fetched = [each for each in candidates if each.is_fetched]
@@ -93,7 +104,7 @@ def fetch_study(
         content_hash=hash_content(set(listed)),
         num_listed=len(set(listed)),
         num_fetched=sum(len(each.sop_instance_uids) for each in fetched),
-        considered=selection.considered,
+        considered=considered,
     )
 
 
@@ -102,27 +113,19 @@ def content_of(archive: Archive, study_instance_uid: str) -> str:
 
     Raises:
         ArchiveRefusal: See `Archive.find_series` and `Archive.find_instances`.
-        InputRefusal: ``not-ct`` where the study holds no CT.
+        NoUsableSeries: ``not-ct`` where the study holds no CT.
     """
-    series = _ct_series(archive, check_uid(study_instance_uid))
+    series = filter(can_matter, list_series(archive, study_instance_uid))
     return hash_content(
         {uid for each in series for uid in archive.find_instances(study_instance_uid, each.series_instance_uid)}
     )
 
 
-def _ct_series(archive: Archive, study_instance_uid: str) -> list[SeriesEntry]:
-    """The series that can matter: CT, and those of which the archive does not tell the modality."""
-    series = [each for each in archive.find_series(study_instance_uid) if each.modality in ("CT", "")]
-    if not series:
-        raise InputRefusal("not-ct", "The study holds no CT images.", "Give a study with a chest CT.")
-    return series
-
-
-def _list_candidates(archive: Archive, study_instance_uid: str, folder: Path) -> list[_Candidate]:
+def _list_candidates(archive: Archive, series: Sequence[SeriesEntry], folder: Path) -> list[_Candidate]:
     candidates = []
-    for entry in _ct_series(archive, study_instance_uid):
-        uids = archive.find_instances(study_instance_uid, entry.series_instance_uid)
-        headers = archive.read_headers(study_instance_uid, entry.series_instance_uid)
+    for entry in filter(can_matter, series):
+        uids = archive.find_instances(entry.study_instance_uid, entry.series_instance_uid)
+        headers = archive.read_headers(entry.study_instance_uid, entry.series_instance_uid)
         with quiet_pydicom():
             instances = read_instances_of(headers, uids, folder / hash_uid(entry.series_instance_uid))
         candidates.append(_Candidate(entry, uids, instances))
