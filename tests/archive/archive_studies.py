@@ -10,6 +10,8 @@ import pydicom
 from ct_files import CTSeries, save
 from pydicom.uid import BasicTextSRStorage, generate_uid
 
+from lung_nodules.stages.survey import SURVEY_FILE
+
 PATIENT = {"PatientName": "ZEPPELIN^GRAF", "PatientID": "LZ 127"}
 
 
@@ -75,8 +77,8 @@ def _identify(header: pydicom.Dataset, _index: int) -> None:
 
 
 def uids_of(folder: Path) -> list[str]:
-    """SOP Instance UIDs of all files below a folder, sorted."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    """SOP Instance UIDs of all files below a folder, sorted; the survey of a fetched study is no instance."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != SURVEY_FILE]
     return sorted(str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in files)
 
 

@@ -143,7 +143,11 @@ def test_only_what_is_read_is_fetched(archive: Archive, study: SmallStudy, tmp_p
     assert fetched.num_fetched == fetched.num_instances == study.thin.num_slices
     assert fetched.num_listed == study.num_ct
     assert uids_of(tmp_path / "fetched") == sorted(str(each.header.SOPInstanceUID) for each in whole.instances)
-    assert {each.code for each in fetched.considered} == {"chosen", "thicker-slices", "localizer"}
+    assert [each.code for each in fetched.considered] == ["chosen", "thicker-slices", "localizer", "not-ct"]
+    assert fetched.considered[:3] == whole.considered
+    assert (fetched.considered[3].modality, fetched.considered[3].num_instances) == ("SR", 1)
+    read = select_series(read_instances(tmp_path / "fetched", Settings()), Settings())
+    assert read.considered == fetched.considered
     assert fetched.content_hash == content_of(archive, study.uid)
 
 

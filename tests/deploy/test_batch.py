@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pydicom
 import pytest
 from cohorts_on_disk import Bench, leftovers, make_bench, results_are_whole, rows_of
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.uid import generate_uid
 
 from lung_nodules.batch.archived import parse_query
 from lung_nodules.batch.folders import group_by_headers
@@ -257,6 +259,43 @@ def test_a_query_reads_the_studies_of_an_archive(
     assert "0 read now, 3 known" in out
     code, _, err = bench.run("modality=MR", output, "--archive", "pacs", "--archives", str(config))
     assert (code, "No study in the archive" in err) == (2, True)
+
+
+@pytest.mark.service
+def test_the_report_of_an_archived_study_lists_every_series(bench: Bench, tmp_path: Path) -> None:
+    """Those that were not fetched, too: the same list as of the whole study in a folder."""
+    root, output = tmp_path / "cohort", tmp_path / "out"
+    for name, num_slices in (("read", 60), ("refused", 3)):
+        bench.add_study(root / name)
+        paths = sorted((root / name).iterdir())
+        add_series(paths[:4])
+        for path in paths[num_slices:]:
+            path.unlink()
+    config = tmp_path / "service.yaml"
+    config.write_text(f"archives: {{pacs: {{kind: folder, path: {root}}}}}\n", encoding="utf-8")
+    for source, options in ((root, []), ("modality=CT", ["--archive", "pacs", "--archives", str(config)])):
+        code, _, err = bench.run(source, output / str(len(options)), *options)
+        assert code == 0, err
+    in_folders, archived = (considered(output / name) for name in ("0", "4"))
+    assert sorted([each["code"] for each in listed] for listed in archived.values()) == [
+        ["chosen", "too-few-slices"],
+        ["too-few-slices", "too-few-slices"],
+    ]
+    assert archived == in_folders
+
+
+def add_series(paths: list[Path]) -> None:
+    series_uid = generate_uid()
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        dataset.SeriesInstanceUID = series_uid
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        dataset.save_as(path.with_name(f"more-{path.name}"))
+
+
+def considered(output: Path) -> dict[str, Any]:
+    reports = {path.parent.name: json.loads(path.read_bytes()) for path in output.glob("results/*/report.json")}
+    return {name: report["series_considered"] for name, report in reports.items()}
 
 
 def test_a_query_is_read_word_by_word() -> None:
