@@ -83,7 +83,8 @@ def test_a_classifier_by_folds_on_an_imagenet_encoder_is_taught_and_run(
         teach_detection(workshop("detection"), FINDER, SilentProgress())
     place = replace(workshop("folds"), pretrained=str(tmp_path / "vit"))
     changes = {"encoder": "imagenet", "folds": 2, "fold_finder_steps": 2, "balanced": True, "focal_gamma": 1.0}
-    record = teach_classification(place, CLASSIFIER.model_copy(update=changes), SilentProgress())
+    settings = CLASSIFIER.model_copy(update=changes)
+    record = teach_classification(place, settings, SilentProgress())
 
     assert record.architecture.name == "imagenet-vit"
     assert "image.malignancy" in record.heads["suspicion"].inputs
@@ -95,6 +96,10 @@ def test_a_classifier_by_folds_on_an_imagenet_encoder_is_taught_and_run(
     }
     networks = open_networks(load_models(place.models), RuntimeSettings(runtime="torch", num_threads=1))
     assert networks.classifier(torch.zeros(1, 1, 16, 16, 16).numpy()).shape == (1, len(record.outputs))
+
+    (place.run / "checkpoint.pt").unlink()  # as if it had been stopped among its folds
+    again = teach_classification(replace(place, resume=True), settings, SilentProgress())
+    assert again.weights_sha256 == record.weights_sha256
 
 
 class InterruptedError_(Exception):  # noqa: N801, N818  # stands for Ctrl-C
