@@ -3,7 +3,7 @@
 ::
 
     objects/ab/abcd...   a DICOM file, named by the SHA-256 of its bytes
-    names/12/1234...     which object an instance of an archive is: named by the SHA-256 of archive and UIDs
+    names/12/1234...     which object an instance of an archive is: named by the SHA-256 of archive, UIDs and version
     incoming/            files on their way in
 
 Several processes share one cache: files appear by renaming, whoever needs one links it into a folder of its own, and
@@ -53,13 +53,19 @@ class InstanceCache:
             (folder / name).mkdir(parents=True, exist_ok=True)
         self._num_bytes = self._trim()  # an estimate: other processes add, too
 
-    def place(self, archive: str, key: InstanceKey, target: Path) -> bool:
+    def place(self, archive: str, key: InstanceKey, target: Path, version: str = "") -> bool:
         """Link a cached instance to `target`, or copy it where that is another file system.
+
+        Args:
+            archive: Name of the archive.
+            key: Which instance.
+            target: Where it is to be.
+            version: Which version of it, where the archive tells versions apart.
 
         Returns:
             Whether it was there, whole.
         """
-        name = self._name_path(archive, key)
+        name = self._name_path(archive, key, version)
         try:
             digest = name.read_text(encoding="ascii")
             path = self._object_path(digest)
@@ -72,7 +78,7 @@ class InstanceCache:
             return False
         return True
 
-    def receive(self, archive: str, key: InstanceKey, chunks: Iterable[bytes], target: Path) -> None:
+    def receive(self, archive: str, key: InstanceKey, chunks: Iterable[bytes], target: Path, version: str = "") -> None:
         """Take an instance in and link it to `target`.
 
         Raises:
@@ -86,7 +92,7 @@ class InstanceCache:
             stored.parent.mkdir(exist_ok=True)
             link_or_copy(path, target)  # first: once it is stored, another process may make room of it
             path.replace(stored)
-            self._write_name(archive, key, digest)
+            self._write_name(self._name_path(archive, key, version), digest)
 
     def num_bytes(self) -> int:
         """Size of all objects."""
@@ -137,15 +143,14 @@ class InstanceCache:
                 if not self._object_path(path.read_text(encoding="ascii")).exists():
                     path.unlink()
 
-    def _write_name(self, archive: str, key: InstanceKey, digest: str) -> None:
-        name = self._name_path(archive, key)
+    def _write_name(self, name: Path, digest: str) -> None:
         name.parent.mkdir(exist_ok=True)
         written = self._folder / "incoming" / secrets.token_hex(8)
         written.write_text(digest, encoding="ascii")
         written.replace(name)
 
-    def _name_path(self, archive: str, key: InstanceKey) -> Path:
-        text = "\n".join((archive, key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid))
+    def _name_path(self, archive: str, key: InstanceKey, version: str) -> Path:
+        text = "\n".join((archive, key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid, version))
         digest = hashlib.sha256(text.encode()).hexdigest()
         return self._folder / "names" / digest[:2] / digest
 

@@ -32,6 +32,7 @@ from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.archive.retrying import call_with_retries
 from lung_nodules.archive.settings import DicomwebSettings
 from lung_nodules.stages.dicom_file import quiet_pydicom
+from lung_nodules.stages.study import IDENTITY_KEYWORDS
 
 _STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _PLAIN = 'multipart/related; type="application/dicom"'
@@ -126,6 +127,20 @@ class DicomwebArchive:
             raise
         with quiet_pydicom():
             return [read_header(item) for item in items]
+
+    def read_identity(self, key: InstanceKey) -> pydicom.Dataset:
+        """See `Archive.read_identity`: of the instance itself, as an index may lag behind a correction."""
+        uids = [check_uid(each) for each in (key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid)]
+        try:
+            items = self._ask(lambda: [self._client.retrieve_instance_metadata(*uids)])
+        except ArchiveRefusal as refusal:
+            if refusal.code not in ("archive-not-supported", "study-not-found", "archive-too-large"):
+                raise
+            wanted = {"StudyInstanceUID": uids[0]}
+            search = self._client.search_for_studies
+            items = self._ask(lambda: search(fields=list(IDENTITY_KEYWORDS), search_filters=wanted, limit=1))
+        with quiet_pydicom():
+            return next((read_header(item) for item in items), pydicom.Dataset())
 
     def fetch_series(self, study_instance_uid: str, series_instance_uid: str, into: InstanceSink) -> int:
         """See `Archive.fetch_series`."""
@@ -250,7 +265,7 @@ def _items_of(call: Callable[[], list[dict[str, Any]]]) -> list[Mapping[str, Any
     """
     try:
         items = call()
-    except ValueError:  # requests' own for what is no JSON is one, too
+    except (ValueError, LookupError):  # requests' own for what is no JSON is a ValueError, too
         items = None
     if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
         raise ArchiveRefusal("archive-bad-answer", "The archive's answer is no list in DICOM JSON.")

@@ -34,7 +34,7 @@ from lung_nodules.archive.queries import check_query, date_range, does_match
 from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.archive.retrying import call_with_retries
 from lung_nodules.archive.settings import DimseSettings
-from lung_nodules.stages.study import read_int, read_text
+from lung_nodules.stages.study import IDENTITY_KEYWORDS, read_int, read_text
 
 _STUDY_KEYS = (
     "StudyInstanceUID",
@@ -109,6 +109,11 @@ class DimseArchive:
             if refusal.code in ("archive-not-supported", "bad-query", "archive-error"):
                 return ()
             raise
+
+    def read_identity(self, key: InstanceKey) -> Dataset:
+        """See `Archive.read_identity`: what a C-FIND answers at the level of studies, which is where it belongs."""
+        keys = dict.fromkeys(IDENTITY_KEYWORDS, "") | {"StudyInstanceUID": check_uid(key.study_instance_uid)}
+        return next(iter(self._find("STUDY", keys)), Dataset())
 
     def fetch_series(self, study_instance_uid: str, series_instance_uid: str, into: InstanceSink) -> int:
         """See `Archive.fetch_series`: several associations, each with a share of what is missing."""

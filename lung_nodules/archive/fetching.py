@@ -10,22 +10,24 @@ files (`stages.survey`), for the report.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lung_nodules.archive.cache import InstanceCache
-from lung_nodules.archive.headers import read_instances_of
+from lung_nodules.archive.headers import read_instances_of, version_of
 from lung_nodules.archive.naming import hash_content, hash_uid
-from lung_nodules.archive.protocol import Archive, SeriesEntry
+from lung_nodules.archive.protocol import Archive, InstanceKey, SeriesEntry
 from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.archive.study_folder import StudyFolder
 from lung_nodules.archive.surveying import can_matter, list_series, with_others
-from lung_nodules.progress import Advance, Progress, SilentProgress
+from lung_nodules.progress import Progress, SilentProgress
 from lung_nodules.settings import Settings
 from lung_nodules.stages.dicom_file import quiet_pydicom
 from lung_nodules.stages.instances import Instance, Instances, PassedOver, read_instances
 from lung_nodules.stages.series import NoUsableSeries, PixelsNeeded, Selection, select_series
+from lung_nodules.stages.study import digest_identity
 from lung_nodules.stages.survey import SURVEY_FILE, ConsideredSeries, Survey, write_survey
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ class FetchedStudy:
     study_instance_uid: str
     series_instance_uid: str  # the chosen one
     num_instances: int  # of the chosen series
-    content_hash: str  # of all CT instances of the study; see `hash_content`
+    content_hash: str  # of all CT instances of the study, and whose it is; see `hash_content`
     num_listed: int  # CT instances of the study, fetched or not
     num_fetched: int  # files in the folder
     considered: tuple[ConsideredSeries, ...] = field(repr=False)  # every series of the study, the chosen one first
@@ -51,6 +53,8 @@ class _Candidate:
 
     entry: SeriesEntry
     sop_instance_uids: Sequence[str]
+    identity: str  # see `digest_identity`
+    versions: Mapping[str, str]  # of its instances, see `version_of`
     instances: tuple[Instance, ...] | None  # headers alone or files; None where the headers do not tell enough
     passed_over: tuple[PassedOver, ...] = ()
     is_fetched: bool = False
@@ -66,7 +70,8 @@ def fetch_study(
 ) -> FetchedStudy:
     """Fetch what the line reads of a study.
 
-    Called again after a crash, it goes on: what lies in the folder or the cache is not fetched twice.
+    Called again after a crash, it goes on: what lies in the folder or the cache is not fetched twice, unless the
+    archive has corrected it since. What lies in the folder besides goes.
 
     Args:
         archive: Where the study is.
@@ -92,6 +97,7 @@ def fetch_study(
         raise
     considered = with_others(selection.considered, series, archive)
     write_survey(Survey(study_instance_uid=selection.study_instance_uid, considered=considered), folder)
+    _remove_others(folder, candidates)
     chosen = next(each for each in candidates if each.entry.series_instance_uid == selection.series_instance_uid)
     listed = [uid for each in candidates for uid in each.sop_instance_uids]
     fetched = [each for each in candidates if each.is_fetched]
@@ -101,7 +107,7 @@ def fetch_study(
         study_instance_uid=study_instance_uid,
         series_instance_uid=selection.series_instance_uid,
         num_instances=len(chosen.sop_instance_uids),
-        content_hash=hash_content(set(listed)),
+        content_hash=hash_content(listed, (each.identity for each in candidates)),
         num_listed=len(set(listed)),
         num_fetched=sum(len(each.sop_instance_uids) for each in fetched),
         considered=considered,
@@ -109,27 +115,48 @@ def fetch_study(
 
 
 def content_of(archive: Archive, study_instance_uid: str) -> str:
-    """What a study's CT holds, without fetching anything; the same value as `FetchedStudy.content_hash`.
+    """What a study's CT holds and whose it is, without fetching; the same value as `FetchedStudy.content_hash`.
 
     Raises:
         ArchiveRefusal: See `Archive.find_series` and `Archive.find_instances`.
         NoUsableSeries: ``not-ct`` where the study holds no CT.
     """
-    series = filter(can_matter, list_series(archive, study_instance_uid))
-    return hash_content(
-        {uid for each in series for uid in archive.find_instances(study_instance_uid, each.series_instance_uid)}
-    )
+    listed: list[str] = []
+    identities: list[str] = []
+    for entry in filter(can_matter, list_series(archive, study_instance_uid)):
+        uids = archive.find_instances(study_instance_uid, entry.series_instance_uid)
+        listed.extend(uids)
+        if uids:
+            identities.append(_identity_of(archive, entry, uids))
+    return hash_content(listed, identities)
+
+
+def _identity_of(archive: Archive, entry: SeriesEntry, uids: Sequence[str]) -> str:
+    key = InstanceKey(entry.study_instance_uid, entry.series_instance_uid, min(uids))
+    return digest_identity(archive.read_identity(key))
 
 
 def _list_candidates(archive: Archive, series: Sequence[SeriesEntry], folder: Path) -> list[_Candidate]:
     candidates = []
     for entry in filter(can_matter, series):
         uids = archive.find_instances(entry.study_instance_uid, entry.series_instance_uid)
+        if not uids:
+            continue
+        identity = _identity_of(archive, entry, uids)
         headers = archive.read_headers(entry.study_instance_uid, entry.series_instance_uid)
         with quiet_pydicom():
+            told = {str(header.get("SOPInstanceUID") or ""): version_of(header) for header in headers}
+            versions = {uid: f"{identity} {told.get(uid, '')}" for uid in uids}
             instances = read_instances_of(headers, uids, folder / hash_uid(entry.series_instance_uid))
-        candidates.append(_Candidate(entry, uids, instances))
-    return [each for each in candidates if each.sop_instance_uids]
+        candidates.append(_Candidate(entry, uids, identity, versions, instances))
+    return candidates
+
+
+def _remove_others(folder: Path, candidates: Sequence[_Candidate]) -> None:
+    """Remove series that an earlier fetch has left and that were not fetched now: the line would read them, too."""
+    kept = {hash_uid(each.entry.series_instance_uid) for each in candidates if each.is_fetched}
+    for other in {path.name for path in folder.iterdir() if path.is_dir()} - kept:
+        shutil.rmtree(folder / other)
 
 
 class _Fetch:
@@ -167,18 +194,16 @@ class _Fetch:
         """Fetch one series and read it as the line does."""
         entry = candidate.entry
         with self._progress.stage("fetch", len(candidate.sop_instance_uids)) as advance:
-            into = StudyFolder(self._folder, self._archive.name, self._cache, _once_each(advance))
+            into = StudyFolder(self._folder, self._archive.name, self._cache, candidate.versions, lambda: advance(1))
             count = self._archive.fetch_series(entry.study_instance_uid, entry.series_instance_uid, into)
+        study, series = entry.study_instance_uid, entry.series_instance_uid
+        into.keep_only(InstanceKey(study, series, uid) for uid in candidate.sop_instance_uids)
         found = read_instances(into.series_folder(entry.series_instance_uid), self._settings)
         num_files = len({each.path for each in found.found}) + len(found.passed_over)
         if min(count, num_files) < len(candidate.sop_instance_uids):
             raise ArchiveRefusal("archive-short-count", "Fewer instances of a series came than the archive lists.")
         candidate.instances, candidate.passed_over = found.found, found.passed_over
         candidate.is_fetched = True
-
-
-def _once_each(advance: Advance) -> Callable[[], None]:
-    return lambda: advance(1)
 
 
 def _join(candidates: Sequence[_Candidate]) -> Instances:

@@ -89,6 +89,11 @@ class FolderArchive:
         """See `Archive.read_headers`."""
         return [_tell(file.header) for file in self._files_of(study_instance_uid, series_instance_uid)]
 
+    def read_identity(self, key: InstanceKey) -> pydicom.Dataset:
+        """See `Archive.read_identity`."""
+        files = self._files_of(key.study_instance_uid, key.series_instance_uid)
+        return next((file.header for file in files if file.key == key), pydicom.Dataset())
+
     def fetch_series(self, study_instance_uid: str, series_instance_uid: str, into: InstanceSink) -> int:
         """See `Archive.fetch_series`."""
         files = self._files_of(check_uid(study_instance_uid), check_uid(series_instance_uid))

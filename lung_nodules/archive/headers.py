@@ -14,12 +14,14 @@ import pydicom
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from lung_nodules.stages.identifiers import digest_text
 from lung_nodules.stages.instances import Instance
 from lung_nodules.stages.multiframe import is_multiframe_ct, split_frames
 from lung_nodules.stages.pixels import value_or_none
 from lung_nodules.stages.series_parts import CT_STORAGE_CLASSES, text, values
 
-# what the line's choice looks at, in `stages.series`, `stages.series_parts`, `stages.stack` and `stages.pixels`
+# what the line's choice looks at, in `stages.series`, `stages.series_parts`, `stages.stack` and `stages.pixels`, and
+# whose the instance is
 HEADER_KEYWORDS = (
     "SOPClassUID",
     "SOPInstanceUID",
@@ -30,7 +32,10 @@ HEADER_KEYWORDS = (
     "PatientID",
     "PatientName",
     "PatientBirthDate",
+    "PatientSex",
     "IssuerOfPatientID",
+    "AccessionNumber",
+    "StudyID",
     "StudyDate",
     "StudyTime",
     "Modality",
@@ -105,6 +110,11 @@ def read_instances_of(
         path = folder / f"{index:06d}"
         instances.extend(Instance(path, frame, number, has_file=False) for number, frame in enumerate(frames))
     return tuple(instances)
+
+
+def version_of(header: pydicom.Dataset) -> str:
+    """Names what an archive tells of an instance: an instance that it has replaced or corrected has another one."""
+    return digest_text(text(header, keyword) for keyword in HEADER_KEYWORDS)
 
 
 def _split(header: pydicom.Dataset) -> list[pydicom.Dataset]:

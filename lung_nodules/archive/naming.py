@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
+
+import pydicom
 
 from lung_nodules.archive.refusals import ArchiveRefusal
+from lung_nodules.stages.study import digest_identity
 
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")  # PS3.5 9.1, leading zeros tolerated
 
@@ -26,6 +30,27 @@ def hash_uid(uid: str, length: int = 16) -> str:
     return hashlib.sha256(uid.encode()).hexdigest()[:length]
 
 
-def hash_content(sop_instance_uids: set[str]) -> str:
-    """What a study's CT holds, as SHA-256 in hexadecimal of its sorted SOP Instance UIDs, joined by line feeds."""
-    return hashlib.sha256("\n".join(sorted(sop_instance_uids)).encode()).hexdigest()
+def hash_content(sop_instance_uids: Iterable[str], identities: Iterable[str]) -> str:
+    """What a study's CT holds and whose it is: when this changes, the study is read again.
+
+    Args:
+        sop_instance_uids: Of all CT instances.
+        identities: `digest_identity` of one instance a series, the first one by its UID.
+
+    Returns:
+        SHA-256 in hexadecimal; neither order nor repetition counts.
+    """
+    parts = (*sorted(set(sop_instance_uids)), "", *sorted(set(identities)))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def hash_content_of(headers: Iterable[pydicom.Dataset]) -> str:
+    """`hash_content` of a study of which every CT instance is at hand."""
+    first: dict[str, tuple[str, pydicom.Dataset]] = {}
+    uids = set()
+    for header in headers:
+        uid, series = (str(header.get(keyword) or "") for keyword in ("SOPInstanceUID", "SeriesInstanceUID"))
+        uids.add(uid)
+        if series not in first or uid < first[series][0]:
+            first[series] = uid, header
+    return hash_content(uids, (digest_identity(header) for _, header in first.values()))

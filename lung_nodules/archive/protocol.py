@@ -160,6 +160,10 @@ class Archive(Protocol):
         """
         ...
 
+    def read_identity(self, key: InstanceKey) -> pydicom.Dataset:
+        """What the archive tells of an instance's patient and study; what it does not tell is missing."""
+        ...
+
     def fetch_series(self, study_instance_uid: str, series_instance_uid: str, into: InstanceSink) -> int:
         """Fetch every instance of a series that `into` does not hold.
 

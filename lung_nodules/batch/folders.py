@@ -18,11 +18,13 @@ from lung_nodules.progress import Progress
 from lung_nodules.settings import Settings
 from lung_nodules.stages.dicom_file import UnreadableFileError, quiet_pydicom, read_header
 from lung_nodules.stages.identifiers import digest_text
+from lung_nodules.stages.study import digest_identity
 
 _IDENTITY = ("StudyInstanceUID", "SOPInstanceUID")
 _COMPANIONS = (".json", ".csv", ".txt", ".md", ".ds_store")
 
-Identity = tuple[str, str]  # Study and SOP Instance UID; both empty where a file is no DICOM instance
+# Study Instance UID; SOP Instance UID with whose it is; both empty where a file is no DICOM instance
+Identity = tuple[str, str]
 
 
 def list_folders(root: Path) -> list[BatchStudy]:
@@ -60,7 +62,7 @@ def group_by_headers(root: Path, settings: Settings, progress: Progress) -> list
 
 
 def content_of_files(paths: Iterable[Path], settings: Settings) -> tuple[str, frozenset[str]]:
-    """What a study holds: the SHA-256 of its sorted SOP Instance UIDs, and the Study Instance UIDs that were met.
+    """What a study holds: the SHA-256 of its instances and whose they are, and the Study Instance UIDs that were met.
 
     Files without DICOM count, by name and size, where there is nothing else.
     """
@@ -77,7 +79,7 @@ def files_of(study: BatchStudy) -> list[Path]:
 
 
 def read_identities(paths: Iterable[Path], settings: Settings, advance: object = None) -> Iterator[Identity]:
-    """Study and SOP Instance UID of each file, several at a time, in the order of `paths`."""
+    """What each file is, several at a time, in the order of `paths`."""
     with quiet_pydicom(), ThreadPoolExecutor(settings.instances.num_threads) as pool:
         for identity in pool.map(lambda path: _read_identity(path, settings), paths):
             if callable(advance):
@@ -91,7 +93,7 @@ def _read_identity(path: Path, settings: Settings) -> Identity:
         study, instance = (str(header.get(keyword) or "") for keyword in _IDENTITY)
     except (UnreadableFileError, OSError):
         return "", ""
-    return (study, instance) if study and instance else ("", "")
+    return (study, f"{instance} {digest_identity(header)}") if study and instance else ("", "")
 
 
 def _walk(root: Path) -> Iterator[Path]:

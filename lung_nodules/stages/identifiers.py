@@ -1,7 +1,8 @@
 """UIDs that follow from what went in, so that the same reading twice has the same names.
 
-The input (its SOP Instance UIDs), the models' weights, the settings, the software and the runtime name one result;
-every other UID of that result is derived from this one by the part that it plays. Nothing here depends on the clock.
+The input (its SOP Instance UIDs, and whose they are), the models' weights, the settings, the software and the runtime
+name one result; every other UID of that result is derived from this one by the part that it plays. Nothing here depends
+on the clock.
 
 Method: a name-based UUID (RFC 9562, version 5) under the root 2.25, as DICOM PS3.5 B.2 allows for UUIDs.
 """
@@ -38,8 +39,9 @@ def derive_result_uid(
     settings_sha256: str,
     software: str,
     runtime: str,
+    identity_sha256: str,
 ) -> str:
-    """The UID of one result, from all that may change a voxel of it.
+    """The UID of one result, from all that may change a voxel of it, or the name on it.
 
     Args:
         series_instance_uid: Of the series that was read.
@@ -49,11 +51,21 @@ def derive_result_uid(
         settings_sha256: See `digest_settings`.
         software: Name and version.
         runtime: Name, version and precision; two runtimes round differently.
+        identity_sha256: See `study.digest_identity`: archives keep the earlier one of two objects with one UID, and one
+            with the wrong name must not stay for the right one.
     """
     instances = digest_text(sorted(sop_instance_uids))
     models = digest_text(sorted(models_sha256))
     return derive_uid(
-        "result", series_instance_uid, instances, models, records_sha256, settings_sha256, software, runtime
+        "result",
+        series_instance_uid,
+        instances,
+        models,
+        records_sha256,
+        settings_sha256,
+        software,
+        runtime,
+        identity_sha256,
     )
 
 

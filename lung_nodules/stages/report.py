@@ -45,7 +45,7 @@ from lung_nodules.stages.report_model import (
 )
 from lung_nodules.stages.segmentation import Outlines
 from lung_nodules.stages.series import Selection
-from lung_nodules.stages.study import describe_protocol, describe_study, read_int, viewer_numbers
+from lung_nodules.stages.study import describe_protocol, describe_study, digest_identity, read_int, viewer_numbers
 from lung_nodules.stages.survey import ConsideredSeries
 from lung_nodules.stages.volume import Volume
 
@@ -189,6 +189,7 @@ def _result_uid(selection: Selection, provenance: Provenance) -> str:
         provenance.settings_sha256,
         f"{SOFTWARE_NAME} {provenance.software_version}",
         provenance.runtime,
+        digest_identity(selection.instances[0].header),
     )
 
 

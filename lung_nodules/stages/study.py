@@ -13,9 +13,21 @@ from datetime import date
 
 import pydicom
 
+from lung_nodules.stages.identifiers import digest_text
 from lung_nodules.stages.report_model import ProtocolReport, StudyReport
 from lung_nodules.stages.volume import Geometry
 
+# whose a study is, and which: what SEG and SR copy of it and an archive may correct
+IDENTITY_KEYWORDS = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+)
 _YEARS_BY_UNIT = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -31,6 +43,12 @@ def describe_study(header: pydicom.Dataset, study_instance_uid: str, series_inst
         series_instance_uid=series_instance_uid,
         study_date=read_date(header, "StudyDate"),
     )
+
+
+def digest_identity(header: pydicom.Dataset) -> str:
+    """SHA-256 in hexadecimal of whose study it is, and which; what is missing counts as empty."""
+    texts = (read_text(header, keyword) or "" for keyword in IDENTITY_KEYWORDS)
+    return digest_text(text.rstrip("^= ") for text in texts)  # empty parts of a name may be sent or not
 
 
 def describe_protocol(header: pydicom.Dataset, geometry: Geometry) -> ProtocolReport:

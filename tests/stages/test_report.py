@@ -18,7 +18,7 @@ from lung_nodules.stages.report import ModelIdentity, build_failure_report
 from lung_nodules.stages.study import describe_study, viewer_numbers
 
 TEXT = st.text(max_size=30)
-INPUTS = st.tuples(TEXT, st.lists(TEXT, max_size=4), st.lists(TEXT, max_size=3), TEXT, TEXT, TEXT, TEXT)
+INPUTS = st.tuples(TEXT, st.lists(TEXT, max_size=4), st.lists(TEXT, max_size=3), TEXT, TEXT, TEXT, TEXT, TEXT)
 
 
 def _judged(*probability_and_score):
@@ -159,6 +159,17 @@ def test_what_may_change_a_voxel_changes_every_uid(changed):
     assert before.structured_report.sop_instance_uid != after.structured_report.sop_instance_uid
     assert before.structured_report.series_instance_uid != after.structured_report.series_instance_uid
     assert before.findings[0].tracking_uid != after.findings[0].tracking_uid
+
+
+def test_a_corrected_patient_changes_every_uid():
+    """Else an archive would keep the objects with the old name, as it has their UIDs."""
+    before, study = drawn_study().report(), drawn_study()
+    for header in study.volume.headers:
+        header.PatientID = "P-8"
+    after = study.report()
+    assert before.result_uid != after.result_uid
+    assert before.segmentation.sop_instance_uid != after.segmentation.sop_instance_uid
+    assert before.structured_report.sop_instance_uid != after.structured_report.sop_instance_uid
 
 
 def test_all_uids_of_a_result_differ():

@@ -149,7 +149,7 @@ class Steps:
 
     def _content_of(self, folder: Path) -> tuple[str, str]:
         """The study with most CT images of a folder, and the hash of all CT images in it."""
-        from lung_nodules.archive.naming import hash_content
+        from lung_nodules.archive.naming import hash_content_of
         from lung_nodules.stages.instances import read_instances
 
         found = read_instances(folder, read_line_settings(self._settings.line_config)).found
@@ -158,7 +158,7 @@ class Steps:
         if not studies or not all(studies):
             return "", ""
         uid = min(studies, key=lambda each: (-studies[each], each))
-        return uid, hash_content({str(header.get("SOPInstanceUID", "")) for header in images})
+        return uid, hash_content_of(images)
 
 
 def _refuse_push(name: str, codes: list[str]) -> None:

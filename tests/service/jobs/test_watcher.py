@@ -114,6 +114,26 @@ def test_late_slices_are_a_new_version_and_own_results_are_nothing(watched, run,
     assert not list((watched.data_folder / "work").iterdir())
 
 
+def test_a_patient_who_was_corrected_is_a_new_version(watched, run, archive_folder):
+    async def scenario():
+        feed = ListedChanges(["1.2.1"])
+        with open_archive(watched.archives["pacs"], "pacs") as archive:
+            async with open_desk(watched) as desk:
+                watcher = Watcher(desk, "pacs", archive, feed)
+                await look_to_the_end(watcher)
+                for path in (archive_folder / "one").glob("*.dcm"):
+                    header = pydicom.dcmread(path)
+                    header.PatientID = "another"
+                    header.save_as(path)
+                feed.uids += ["1.2.1", "1.2.1"]
+                await look_to_the_end(watcher)
+                return await jobs_of(desk)
+
+    second, first = run(scenario())
+    assert (first.version, second.version) == (1, 2)
+    assert first.content_hash != second.content_hash
+
+
 def test_an_archive_that_is_away_is_asked_again_and_what_is_gone_is_passed_over(watched, run, archive_folder):
     async def scenario():
         feed = ListedChanges(["1.2.1", "1.2.9", "1.2.2"])
@@ -156,6 +176,9 @@ class RefusingArchive:
 
     def find_instances(self, study_uid, series_uid):
         return self._archive.find_instances(study_uid, series_uid)
+
+    def read_identity(self, key):
+        return self._archive.read_identity(key)
 
 
 @pytest.mark.parametrize("code", ["archive-short-count", "archive-error", "archive-auth"])
