@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lung_nodules.service.api.observing import job_of, places_of
 from lung_nodules.service.api.problems import problem
 from lung_nodules.service.database.pool import TRANSIENT
-from lung_nodules.service.security.audit import AuditEntry, AuditLog
+from lung_nodules.service.security.audit import NOBODY, AuditEntry, AuditLog
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,9 @@ class Auditing:
     async def _record(self, scope: Scope, status: int) -> bool:
         log: AuditLog = scope["app"].state.service.audit
         try:
-            await log.record(_entry_of(scope, status), once_a_minute=scope["state"]["rule"].often)
+            entry = _entry_of(scope, status)
+            is_often = scope["state"]["rule"].often or entry.actor == NOBODY  # else strangers could fill the disk
+            await log.record(entry, once_a_minute=is_often)
         except (*TRANSIENT, psycopg.Error, OSError) as error:
             logger.error("No audit entry for request %s: %s.", scope["state"]["request_id"], places_of(error))  # noqa: TRY400
             return False
@@ -64,7 +66,7 @@ def _entry_of(scope: Scope, status: int) -> AuditEntry:
     user, job_id = state.get("user"), job_of(scope)
     return AuditEntry(
         at=datetime.now(UTC),
-        actor=user.name if user else "-",
+        actor=user.name if user else NOBODY,
         role=str(user.role) if user else "-",
         auth_mode=user.auth_mode if user else "-",
         action=getattr(scope.get("route"), "name", "-"),

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lung_nodules.service.database.pool import Pool
 
 REPEAT_S = 60.0
+NOBODY = "-"  # who could not be identified; no token has such a subject
 _MAX_REMEMBERED = 10_000
 TABLES: tuple[LiteralString, ...] = (
     """
@@ -120,7 +121,8 @@ class AuditLog:
 
         Args:
             entry: What happened.
-            once_a_minute: Leave it out where the same user did the same to the same job within the last minute.
+            once_a_minute: Leave it out where the same user did the same to the same job within the last minute, or
+                somebody unknown tried the same from the same address, whatever the job.
 
         Raises:
             OSError: The file cannot be written.
@@ -181,4 +183,5 @@ _SELECT: LiteralString = """
 
 
 def _key(entry: AuditEntry) -> tuple[object, ...]:
-    return entry.actor, entry.action, entry.job_id, entry.outcome, entry.code
+    whom = (entry.actor, entry.job_id) if entry.actor != NOBODY else (entry.actor, entry.address)
+    return *whom, entry.action, entry.outcome, entry.code

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lung_nodules.service.security.access import AccessRefusal, Role, User
+from lung_nodules.service.security.audit import NOBODY
 from lung_nodules.service.security.names import person_name_of
 from lung_nodules.service.settings import AuthSettings
 
@@ -24,7 +25,7 @@ def user_of(claims: Mapping[str, Any], settings: AuthSettings, auth_mode: str) -
         AccessRefusal: 401 ``token-malformed``; 403 ``no-role``.
     """
     name = str(claims["sub"])
-    if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+    if name in ("", NOBODY) or len(name) > MAX_NAME_LENGTH or not name.isprintable():
         raise token_refusal("token-malformed", "The token's subject cannot be used as a name.")
     held = [role for role in Role if str(role) in _role_names(claims, settings.role_claim)]
     if not held:

@@ -16,12 +16,13 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import jwt
-from jwt import PyJWK, PyJWKClient
+from jwt import PyJWK
 
 from lung_nodules.archive.settings import is_loopback
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.service.security.access import AccessRefusal, Role, User
 from lung_nodules.service.security.claims import token_refusal, user_of
+from lung_nodules.service.security.keys import COOLDOWN_S, IssuerKeys
 from lung_nodules.service.settings import AuthSettings, read_secret
 
 # Asymmetric alone: whoever can check a token must not be able to make one.
@@ -32,9 +33,6 @@ LOCAL_AUDIENCE = "lung-nodules"
 MIN_KEY_BYTES = 32  # RFC 7518, 3.2: as long as the hash
 TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})  # not, say, logout+jwt, which the same key may sign
 MAX_TOKEN_BYTES = 16_384
-KEYS_LIFESPAN_S = 300.0
-KEYS_COOLDOWN_S = 30.0  # an unknown kid makes us ask for the keys no oftener
-KEYS_TIMEOUT_S = 5.0
 _REQUIRED = ["exp", "iss", "aud", "sub"]
 
 # What PyJWT raises, most special first, and the code and sentence that a client gets.
@@ -76,14 +74,12 @@ class IssuerTokens:
         UsageRefusal: ``bad-settings`` where one of them is missing, or the keys would come unencrypted from elsewhere.
     """
 
-    def __init__(self, settings: AuthSettings, keys_cooldown_s: float = KEYS_COOLDOWN_S) -> None:
+    def __init__(self, settings: AuthSettings, keys_cooldown_s: float = COOLDOWN_S) -> None:
         if not (settings.issuer and settings.audience and settings.jwks_url):
             raise UsageRefusal("bad-settings", "auth.mode=oidc needs auth.issuer, auth.audience and auth.jwks_url.")
         _check_keys_address(settings.jwks_url)
         self._settings = settings
-        self._keys = PyJWKClient(
-            settings.jwks_url, lifespan=KEYS_LIFESPAN_S, timeout=KEYS_TIMEOUT_S, cooldown_duration=keys_cooldown_s
-        )
+        self._keys = IssuerKeys(settings.jwks_url, keys_cooldown_s)
 
     def read(self, token: str) -> User:
         """Check a token against the issuer's keys and give its user."""

@@ -24,6 +24,7 @@ class Provider:
     Attributes:
         keys: Private keys by kid; those in `hidden` are not listed.
         num_requests: How often the keys were asked for.
+        delay_s: Before each answer.
         answer: What is served in place of the keys, where set: a body, or a status.
     """
 
@@ -37,6 +38,7 @@ class Provider:
         self.hidden = {"hidden"}
         self.extra_keys: list[dict[str, Any]] = []
         self.num_requests = 0
+        self.delay_s = 0.0
         self.answer: bytes | int | None = None
         self.url = ""
 
@@ -87,6 +89,7 @@ def provider() -> Iterator[Provider]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             made.num_requests += 1
+            time.sleep(made.delay_s)
             answer = made.answer
             if isinstance(answer, int):
                 self.send_response(answer)

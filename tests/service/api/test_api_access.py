@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import httpx2
 import psycopg
@@ -266,6 +267,20 @@ def test_the_audit_log_says_who_saw_what_and_who_was_refused(guarded: RunningApi
         "/v1/audit", params={"actor": "vera", "limit": 1, "cursor": only_vera["next_cursor"]}, headers=admin
     ).json()
     assert next_page["entries"][0]["id"] < only_vera["entries"][0]["id"]
+
+
+@pytest.mark.service
+def test_strangers_do_not_fill_the_audit_log(
+    serve: Callable[..., RunningApi], make_settings: Callable[..., object], issuer: Provider
+) -> None:
+    """One entry a minute for what is tried from an address, whichever job is named and whatever the token is."""
+    auth = {"mode": "oidc", "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": issuer.url}
+    api = serve(make_settings(auth=auth, trusted_proxies=["127.0.0.1"]))
+    for address in ("198.51.100.7", "198.51.100.8"):
+        for _ in range(10):
+            told = {"X-Forwarded-For": address}
+            assert api.client.get(f"/v1/jobs/{uuid4()}/report", headers=told).status_code == 401
+    assert api.query("SELECT address FROM audit_entries ORDER BY id") == [("198.51.100.7",), ("198.51.100.8",)]
 
 
 @pytest.mark.service

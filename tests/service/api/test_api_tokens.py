@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,7 @@ BAD: dict[str, tuple[str, Callable[[Provider], str]]] = {
     "issued in the future": ("token-not-yet-valid", lambda i: i.sign(iat=now() + 300)),
     "subject missing": ("token-incomplete", lambda i: i.sign(sub=None)),
     "subject empty": ("token-malformed", lambda i: i.sign(sub="")),
+    "subject of nobody": ("token-malformed", lambda i: i.sign(sub="-")),
     "subject with a line": ("token-malformed", lambda i: i.sign(sub="anna\nlog")),
     "subject long": ("token-malformed", lambda i: i.sign(sub="a" * 201)),
 }
@@ -289,6 +291,33 @@ def test_while_the_issuer_is_away_its_keys_are_good_for_five_minutes() -> None:
         with pytest.raises(AccessRefusal) as refused:
             tokens.read(issuer.sign("hidden"))
         assert refused.value.status in (401, 503)
+
+
+def test_an_issuer_that_fails_is_not_asked_all_the_time() -> None:
+    with provider() as issuer:
+        values = {"mode": "oidc", "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": issuer.url}
+        tokens, issuer.answer = IssuerTokens(AuthSettings(**values)), 500
+        for _ in range(20):
+            with pytest.raises(AccessRefusal, match="cannot be had"):
+                tokens.read(issuer.sign())
+        assert issuer.num_requests == 1
+
+
+def test_an_issuer_that_was_away_is_asked_again() -> None:
+    with provider() as away:
+        tokens, away.answer = tokens_of(away), 500
+        with pytest.raises(AccessRefusal):
+            tokens.read(away.sign())
+        away.answer = None
+        assert tokens.read(away.sign()).name == "anna"
+
+
+def test_many_who_come_at_once_make_us_ask_once() -> None:
+    with provider() as issuer, ThreadPoolExecutor(12) as pool:
+        issuer.delay_s, tokens = 0.3, tokens_of(issuer)
+        users = list(pool.map(tokens.read, [issuer.sign() for _ in range(12)]))
+        assert [user.name for user in users] == ["anna"] * 12
+        assert issuer.num_requests == 1
 
 
 def test_an_issuer_that_is_gone_is_no_reason_to_let_anybody_in() -> None:
