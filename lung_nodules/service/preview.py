@@ -10,9 +10,9 @@ import gzip
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ _LEVEL = 1  # noise does not pack well at any level
 _NUM_THREADS = 2
 
 
-Vector = tuple[float, float, float]
+Vector = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]  # a tuple of three would need `prefixItems`
 
 
 class PreviewMeta(BaseModel):
@@ -38,7 +38,7 @@ class PreviewMeta(BaseModel):
     columns: int
     spacing_mm: Vector  # from slice to slice, row to row, column to column
     origin_lps: Vector  # of the first voxel, mm
-    direction: tuple[Vector, Vector, Vector]  # row k: LPS direction of array axis k
+    direction: Annotated[tuple[Vector, ...], Field(min_length=3, max_length=3)]  # row k: LPS direction of array axis k
     low_hu: int
     high_hu: int
     labels: tuple[int, ...]  # slices that have some
