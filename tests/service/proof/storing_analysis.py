@@ -34,7 +34,8 @@ class StoringAnalysis:
 
     def analyse(self, study_folder: Path, output_folder: Path, progress: Progress) -> JobSummary:
         """Wait, do what the study orders, and write a report and objects."""
-        slices = [pydicom.dcmread(path, stop_before_pixels=True) for path in study_folder.rglob("*") if path.is_file()]
+        paths = [path for path in study_folder.rglob("*") if path.is_file() and path.suffix != ".json"]
+        slices = [pydicom.dcmread(path, stop_before_pixels=True) for path in paths]
         with progress.stage("detection", 10) as advance:
             for _ in range(10):
                 time.sleep(self._delay_s / 10)
