@@ -7,7 +7,6 @@ a Retrieve URL or a bulk data URI of an answer is never followed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -22,12 +21,13 @@ import requests
 from dicomweb_client import DICOMwebClient
 
 from lung_nodules.archive.dicom_json import Item, read_header, read_series, read_study, text_of
+from lung_nodules.archive.dicomweb_search import SERIES_FIELDS, STUDY_FIELDS, filters_of, items_of
 from lung_nodules.archive.dicomweb_store import store_files
 from lung_nodules.archive.http_session import MIB, GuardedSession
 from lung_nodules.archive.multipart import boundary_of, iterate_first_part
 from lung_nodules.archive.naming import check_uid
 from lung_nodules.archive.protocol import InstanceKey, InstanceSink, PushOutcome, SeriesEntry, StudyEntry, StudyQuery
-from lung_nodules.archive.queries import check_query, date_range, does_match
+from lung_nodules.archive.queries import check_query, does_match
 from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.archive.retrying import call_with_retries
 from lung_nodules.archive.settings import DicomwebSettings
@@ -36,21 +36,6 @@ from lung_nodules.stages.study import IDENTITY_KEYWORDS
 
 _STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _PLAIN = 'multipart/related; type="application/dicom"'
-_ENCODED = re.compile(r"[^A-Za-z0-9._~*?-]")
-_STUDY_FIELDS = (
-    "StudyDate",
-    "StudyTime",
-    "StudyDescription",
-    "StudyID",
-    "AccessionNumber",
-    "PatientID",
-    "PatientName",
-    "ModalitiesInStudy",
-    "NumberOfStudyRelatedSeries",
-    "NumberOfStudyRelatedInstances",
-)
-_SERIES_FIELDS = ("Modality", "SeriesNumber", "SeriesDescription", "NumberOfSeriesRelatedInstances")
-
 Search = Callable[..., list[dict[str, Any]]]
 
 
@@ -90,7 +75,7 @@ class DicomwebArchive:
         """See `Archive.find_studies`."""
         check_query(query)
         search = self._client.search_for_studies
-        items = self._search(search, "StudyInstanceUID", _STUDY_FIELDS, search_filters=_filters_of(query))
+        items = self._search(search, "StudyInstanceUID", STUDY_FIELDS, search_filters=filters_of(query))
         entries = (read_study(item) for item in items)
         yield from islice((entry for entry in entries if does_match(entry, query)), query.max_num_studies)
 
@@ -99,7 +84,7 @@ class DicomwebArchive:
         study = check_uid(study_instance_uid)
         search = self._client.search_for_series
         try:
-            items = list(self._search(search, "SeriesInstanceUID", _SERIES_FIELDS, study_instance_uid=study))
+            items = list(self._search(search, "SeriesInstanceUID", SERIES_FIELDS, study_instance_uid=study))
         except ArchiveRefusal as refusal:
             if refusal.code == "study-not-found":
                 self.check()  # a proxy before an archive that restarts says so of everything
@@ -130,13 +115,15 @@ class DicomwebArchive:
 
     def read_identity(self, key: InstanceKey) -> pydicom.Dataset:
         """See `Archive.read_identity`: of the instance itself, as an index may lag behind a correction."""
-        uids = [check_uid(each) for each in (key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid)]
+        study, series, instance = map(
+            check_uid, (key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid)
+        )
         try:
-            items = self._ask(lambda: [self._client.retrieve_instance_metadata(*uids)])
+            items = self._ask(lambda: [self._client.retrieve_instance_metadata(study, series, instance)])
         except ArchiveRefusal as refusal:
             if refusal.code not in ("archive-not-supported", "study-not-found", "archive-too-large"):
                 raise
-            wanted = {"StudyInstanceUID": uids[0]}
+            wanted = {"StudyInstanceUID": study}
             search = self._client.search_for_studies
             items = self._ask(lambda: search(fields=list(IDENTITY_KEYWORDS), search_filters=wanted, limit=1))
         with quiet_pydicom():
@@ -215,7 +202,7 @@ class DicomwebArchive:
 
     def _ask(self, call: Callable[[], list[dict[str, Any]]]) -> list[Mapping[str, Any]]:
         """Ask for JSON, again where that can help."""
-        return call_with_retries(lambda: _items_of(call), self._settings.retries)
+        return call_with_retries(lambda: items_of(call), self._settings.retries)
 
     def _fetch_instance(self, key: InstanceKey, into: InstanceSink) -> None:
         if not into.holds(key):
@@ -255,37 +242,3 @@ class DicomwebArchive:
                 "archive-short-count", f"The archive gives an instance in part only (HTTP {response.status_code})."
             )
         return response
-
-
-def _items_of(call: Callable[[], list[dict[str, Any]]]) -> list[Mapping[str, Any]]:
-    """The matches of an answer.
-
-    Raises:
-        ArchiveRefusal: ``archive-bad-answer`` where it is no list of objects.
-    """
-    try:
-        items = call()
-    except (ValueError, LookupError):  # requests' own for what is no JSON is a ValueError, too
-        items = None
-    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
-        raise ArchiveRefusal("archive-bad-answer", "The archive's answer is no list in DICOM JSON.")
-    return list(items)
-
-
-def _filters_of(query: StudyQuery) -> dict[str, str]:
-    """Matching keys of QIDO-RS (PS3.18 8.3.4.1); `does_match` narrows what they leave open."""
-    filters = {
-        "StudyInstanceUID": query.study_instance_uid,
-        "PatientID": _open_up(query.patient_id),
-        "PatientName": _open_up(query.patient_name),
-        "AccessionNumber": _open_up(query.accession_number),
-        "StudyDate": date_range(query),
-        "ModalitiesInStudy": query.modality,
-        "StudyDescription": _open_up(query.description),
-    }
-    return {keyword: value for keyword, value in filters.items() if value}
-
-
-def _open_up(value: str) -> str:
-    """Put a wildcard where a character would be percent-encoded: Orthanc up to 1.10 compares the encoded form."""
-    return _ENCODED.sub("?", value)

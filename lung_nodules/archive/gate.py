@@ -58,11 +58,11 @@ class Gate:
         read = reader.recv
         message = self._messages.setdefault(event.assoc, _Message())
 
-        def read_bounded(num_bytes: int) -> bytearray:
-            message.num_bytes += num_bytes
-            if num_bytes > _MAX_PDU_BYTES or message.num_bytes > self._max_message_bytes:
+        def read_bounded(nr_bytes: int) -> bytearray:
+            message.num_bytes += nr_bytes
+            if nr_bytes > _MAX_PDU_BYTES or message.num_bytes > self._max_message_bytes:
                 raise ArchiveRefusal("archive-too-large", "A peer sends more than is taken.")
-            return read(num_bytes)
+            return read(nr_bytes)
 
         reader.recv = read_bounded  # type: ignore[method-assign]
 
@@ -71,7 +71,8 @@ class Gate:
         self._messages.setdefault(event.assoc, _Message()).num_bytes = 0
 
     def _check_host(self, event: Event) -> None:
-        if self._allowed_hosts and not self._is_allowed(event.assoc.requestor.address_info.address):
+        peer = event.assoc.requestor.address_info
+        if self._allowed_hosts and (peer is None or not self._is_allowed(peer.address)):
             event.assoc.acse.send_reject(*_REJECTED_FOR_GOOD)
 
     def _is_allowed(self, text: str) -> bool:
