@@ -23,6 +23,8 @@ from lung_nodules.phantom.settings import NoduleSpec
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PAGE = REPOSITORY / "lung_nodules" / "service" / "page"
+SCREENSHOTS = REPOSITORY / "out" / "page"
+PHONE = {"width": 390, "height": 844, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 AXE = PAGE / "node_modules" / "axe-core" / "axe.min.js"
 AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -94,3 +96,11 @@ def axe_violations(page: Any) -> list[str]:
     page.evaluate(AXE.read_text(encoding="utf-8"))
     result = page.evaluate("tags => axe.run(document, { runOnly: tags })", AXE_RULES)
     return [f"{found['id']}: {[node['html'][:200] for node in found['nodes']]}" for found in result["violations"]]
+
+
+def look(page: Any, name: str) -> None:
+    """Keep a screenshot, and hold what is shown against axe's rules."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.wait_for_timeout(300)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+    assert axe_violations(page) == [], name

@@ -3,22 +3,12 @@
 import re
 
 import pytest
-from page_service import REPOSITORY, axe_violations
+from page_service import PHONE, look
 
 pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(900)]
 
-SCREENSHOTS = REPOSITORY / "out" / "page"
 DONE_MS = 420_000  # a study takes half a minute; machines that are busy get more
 DISCLAIMER = "Research use only. Not a medical device."
-PHONE = {"width": 390, "height": 844, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
-
-
-def look(page, name):
-    """Keep a screenshot, and hold what is shown against axe's rules."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.wait_for_timeout(300)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png")
-    assert axe_violations(page) == [], name
 
 
 def submit(page, path):

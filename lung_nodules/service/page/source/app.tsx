@@ -7,7 +7,7 @@ import type { Job } from "./api/schemas";
 import { session } from "./api/session";
 import { ArchivePage } from "./archive/archive_page";
 import { AuditPage } from "./audit/audit_page";
-import { Page } from "./parts/context";
+import { Page, useWords } from "./parts/context";
 import { Header } from "./parts/header";
 import { Help } from "./parts/help";
 import { notYet, useLoaded, useRoute, useSession } from "./parts/hooks";
@@ -126,8 +126,10 @@ function View({ route, jobs, onHelp }: { route: Route; jobs: Jobs; onHelp: () =>
 
 /** In the place of a view, while there is none to show. */
 function Apart({ children }: { children: ReactNode }): ReactElement {
+  const { words } = useWords();
   return (
     <main id="content" className="apart" tabIndex={-1}>
+      <h1 className="unseen">{words.app}</h1>
       {children}
     </main>
   );

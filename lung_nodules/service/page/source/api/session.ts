@@ -12,6 +12,8 @@ export type SessionState =
   | { readonly at: "out"; readonly way: SignInWay; readonly problem: Error | null }
   | { readonly at: "in"; readonly way: SignInWay };
 
+const ENDED = ["no-token", "token-expired"]; // what a token that could not be renewed comes to
+
 class Session {
   #state: SessionState = { at: "opening" };
   #pasted: string | null = null;
@@ -51,7 +53,12 @@ class Session {
   refuse(problem: Problem): void {
     if (this.#state.at !== "in" || this.#state.way.mode === "none") return;
     this.#pasted = null;
-    this.#become({ at: "out", way: this.#state.way, problem });
+    const isOver = this.#issuer !== null && ENDED.includes(problem.code);
+    this.#become({
+      at: "out",
+      way: this.#state.way,
+      problem: isOver ? new Problem(401, "session-ended", "") : problem,
+    });
   }
 
   async signIn(): Promise<void> {

@@ -5,7 +5,7 @@ import { findStudies, listArchives, submitStudy } from "../api/client";
 import type { FoundStudy } from "../api/desk_schemas";
 import { Choice } from "../parts/choice";
 import { usePage, useWords } from "../parts/context";
-import { goTo, moveFocus, useKeys, useLoaded } from "../parts/hooks";
+import { goTo, moveFocus, useKeys, useLoaded, useMedia } from "../parts/hooks";
 import { ProblemPanel } from "../parts/signs";
 import { EMPTY_SEARCH, searchReducer } from "../state/search";
 import { PRIORITIES, PRIORITY_NAMES, type PriorityName } from "../worklist/names";
@@ -58,7 +58,15 @@ function Search({ archives, onHelp }: { archives: readonly string[]; onHelp: () 
       },
     );
   };
+  const outcome = useRef<HTMLDivElement>(null);
+  const pointsFinely = useMedia("(pointer: fine)");
   useEffect(() => () => underWay.current.abort(), []);
+  useEffect(() => {
+    if (pointsFinely) first.current?.focus(); // on a phone that would open the keyboard
+  }, [pointsFinely]);
+  useEffect(() => {
+    if (search.loaded) outcome.current?.focus(); // from where j leads into the rows
+  }, [search.loaded]);
   useKeys("archive", (command) => {
     if (command === "help") onHelp();
     else if (command === "back") goTo({ name: "worklist" });
@@ -80,14 +88,14 @@ function Search({ archives, onHelp }: { archives: readonly string[]; onHelp: () 
       {search.problem ? <ProblemPanel problem={search.problem} onRetry={() => load(null)} /> : null}
       {search.loading && search.studies.length === 0 ? <p role="status">{words.archive.searching} …</p> : null}
       {search.loaded && search.studies.length === 0 ? (
-        <div className="nothing" role="status">
+        <div className="nothing" role="status" ref={outcome} tabIndex={-1}>
           <h2>{words.archive.nothing}</h2>
           <p>{words.archive.nothingAdvice}</p>
         </div>
       ) : null}
       {search.studies.length > 0 ? (
         <>
-          <div className="found-head">
+          <div className="found-head" ref={outcome} tabIndex={-1}>
             <span role="status">
               {words.archive.found(search.studies.length, search.cursor !== null)}
               {search.isCut ? <span className="found-cut"> {words.archive.cut}</span> : null}

@@ -85,10 +85,14 @@ function FoundAction({ study, name, jobId, onSubmit }: FoundRowProps & { name: s
   const [busy, setBusy] = useState(false);
   if (jobId !== null) {
     return (
-      <a data-row="" className="found-open" href={writeRoute({ name: "study", jobId, findingId: null })}>
+      <a
+        data-row=""
+        className="found-open"
+        aria-label={`${words.archive.open}: ${name}`}
+        href={writeRoute({ name: "study", jobId, findingId: null })}
+      >
         <Icon name="check" size={16} />
         {words.archive.open}
-        <span className="unseen">{`: ${name}`}</span>
       </a>
     );
   }
@@ -97,6 +101,7 @@ function FoundAction({ study, name, jobId, onSubmit }: FoundRowProps & { name: s
       type="button"
       data-row=""
       className="button button-small"
+      aria-label={`${words.submit.button}: ${name}`}
       disabled={busy}
       onClick={() => {
         setBusy(true);
@@ -104,7 +109,6 @@ function FoundAction({ study, name, jobId, onSubmit }: FoundRowProps & { name: s
       }}
     >
       {words.submit.button}
-      <span className="unseen">{`: ${name}`}</span>
     </button>
   );
 }

@@ -49,6 +49,9 @@ export function SearchForm({ archives, search, onChange, onSearch, ref }: Search
         event.preventDefault();
         onSearch();
       }}
+      onKeyDown={(event) => {
+        if (event.key === "Escape" && event.target instanceof HTMLElement) event.target.blur();
+      }}
     >
       {text("name", true)}
       {text("patientId")}

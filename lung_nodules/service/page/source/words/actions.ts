@@ -28,7 +28,7 @@ const ACTIONS: Readonly<Record<string, readonly [english: string, chinese: strin
   download_labels_as_cohort: ["Training labels with crops", "训练标注与图像块"],
   list_archives: ["List of archives", "影像归档列表"],
   find_studies: ["Archive searched", "检索影像归档"],
-  show_me: ["Signed in", "登录"],
+  show_me: ["Page opened", "打开页面"],
   show_page_settings: ["Settings of the page", "页面设置"],
   read_audit: ["Audit log", "审计日志"],
 };

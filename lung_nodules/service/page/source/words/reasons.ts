@@ -98,10 +98,11 @@ const REASONS: Readonly<Record<string, readonly [english: string, chinese: strin
   // who one is
   "issuer-unreachable": ["The identity provider does not answer", "身份提供方没有响应"],
   "no-role": ["You hold no role of this service", "您没有本服务的角色"],
-  "no-token": ["Your session has ended", "会话已结束"],
+  "no-token": ["Nobody was signed in", "没有登录"],
   "not-yours": ["Another user has submitted this", "由其他用户提交"],
   "sign-in-failed": ["The sign-in did not succeed", "登录未成功"],
-  "token-expired": ["Your session has ended", "会话已结束"],
+  "session-ended": ["Your session has ended", "会话已结束"],
+  "token-expired": ["The token has expired", "令牌已过期"],
   "token-malformed": ["The token cannot be read", "无法读取令牌"],
   "token-wrong-audience": ["The token is for another service", "令牌属于另一服务"],
   "token-wrong-issuer": ["The token is of another provider", "令牌来自其他提供方"],
