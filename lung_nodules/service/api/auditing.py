@@ -45,9 +45,9 @@ class Auditing:
     async def _record(self, scope: Scope, status: int) -> bool:
         log: AuditLog = scope["app"].state.service.audit
         try:
-            entry = _entry_of(scope, status)
-            is_often = scope["state"]["rule"].often or entry.actor == NOBODY  # else strangers could fill the disk
-            await log.record(entry, once_a_minute=is_often)
+            entries = _entries_of(scope, status)
+            is_often = scope["state"]["rule"].often or entries[0].actor == NOBODY  # else strangers could fill the disk
+            await log.record(entries, once_a_minute=is_often)
         except (*TRANSIENT, psycopg.Error, OSError) as error:
             logger.error("No audit entry for request %s: %s.", scope["state"]["request_id"], places_of(error))  # noqa: TRY400
             return False
@@ -59,6 +59,13 @@ class Auditing:
         request_id = scope["state"]["request_id"]
         response = problem(503, "audit-unavailable", sentence, request_id=request_id, headers={"Retry-After": "10"})
         await response(scope, receive, send)
+
+
+def _entries_of(scope: Scope, status: int) -> list[AuditEntry]:
+    """One, or one for each job of several that were shown at once (`shown_jobs`)."""
+    entry = _entry_of(scope, status)
+    shown = scope["state"].get("shown_jobs", ()) if status < 400 else ()
+    return [entry.model_copy(update={"job_id": job_id}) for job_id in shown] or [entry]
 
 
 def _entry_of(scope: Scope, status: int) -> AuditEntry:

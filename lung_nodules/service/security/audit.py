@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, LiteralString
@@ -116,29 +117,27 @@ class AuditLog:
         self._folder = folder
         self._recent: OrderedDict[tuple[object, ...], datetime] = OrderedDict()
 
-    async def record(self, entry: AuditEntry, *, once_a_minute: bool = False) -> None:
-        """Write an entry, in the file first.
+    async def record(self, entries: Sequence[AuditEntry], *, once_a_minute: bool = False) -> None:
+        """Write what happened at once, in the file first; all of it or nothing is in the database.
 
         Args:
-            entry: What happened.
-            once_a_minute: Leave it out where the same user did the same to the same job within the last minute, or
+            entries: What happened.
+            once_a_minute: Leave one out where the same user did the same to the same job within the last minute, or
                 somebody unknown tried the same from the same address, whatever the job.
 
         Raises:
             OSError: The file cannot be written.
             psycopg.OperationalError: The database cannot.
         """
-        if once_a_minute and self._is_repeated(entry):
+        fresh = [entry for entry in entries if not (once_a_minute and self._is_repeated(entry))]
+        if not fresh:
             return
-        await anyio.to_thread.run_sync(self._append, entry)
-        values = entry.model_dump()
-        statement = sql.SQL("INSERT INTO audit_entries ({}) VALUES ({})").format(
-            sql.SQL(", ").join(map(sql.Identifier, values)), sql.SQL(", ").join(map(sql.Placeholder, values))
-        )
-        async with self._pool.connection() as connection:
-            await connection.execute(statement, values)
+        await anyio.to_thread.run_sync(self._append, fresh)
+        async with self._pool.connection() as connection, connection.transaction(), connection.cursor() as cursor:
+            await cursor.executemany(_INSERT, [entry.model_dump() for entry in fresh])
         if once_a_minute:
-            self._remember(entry)
+            for entry in fresh:
+                self._remember(entry)
 
     async def read(self, query: AuditQuery) -> AuditPage:
         """Give entries, newest first, page by page."""
@@ -158,17 +157,21 @@ class AuditLog:
         while len(self._recent) > _MAX_REMEMBERED:
             self._recent.popitem(last=False)
 
-    def _append(self, entry: AuditEntry) -> None:
-        """Add a line by one write to a file opened for appending, which the kernel does not mix with another's."""
+    def _append(self, entries: Sequence[AuditEntry]) -> None:
+        """Add lines by one write to a file opened for appending, which the kernel does not mix with another's."""
         path = self._folder / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
-        line = json.dumps(entry.model_dump(mode="json"), ensure_ascii=True) + "\n"
+        lines = "".join(json.dumps(entry.model_dump(mode="json"), ensure_ascii=True) + "\n" for entry in entries)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, line.encode("ascii"))
+            os.write(descriptor, lines.encode("ascii"))
         finally:
             os.close(descriptor)
 
 
+_INSERT = sql.SQL("INSERT INTO audit_entries ({}) VALUES ({})").format(
+    sql.SQL(", ").join(map(sql.Identifier, AuditEntry.model_fields)),
+    sql.SQL(", ").join(map(sql.Placeholder, AuditEntry.model_fields)),
+)
 _SELECT: LiteralString = """
     SELECT * FROM audit_entries
     WHERE (%(actor)s::text IS NULL OR actor = %(actor)s)

@@ -134,6 +134,14 @@ def test_jobs_say_whose_studies_they_have_read(pacs: RunningApi) -> None:
     assert told == [{"job_id": job_id, **expected} for job_id in (read, stored_later, duplicate)]
 
 
+def test_the_audit_log_names_each_job_whose_patient_was_shown(pacs: RunningApi) -> None:
+    shown, queued = [with_report(pacs), with_report(pacs)], add_job(pacs, "queued")
+    for _ in range(3):  # as a work list does that looks again
+        pacs.client.get("/v1/studies", params={"job_id": [*shown, queued]})
+    entries = pacs.query("SELECT job_id::text FROM audit_entries WHERE action = 'list_studies' ORDER BY id")
+    assert [job_id for (job_id,) in entries if job_id in (*shown, queued)] == shown
+
+
 @pytest.mark.parametrize("asked", [[], ["x"], ["6c1c2f8e-0000-4000-8000-000000000001"] * 101])
 def test_what_names_no_job_or_too_many_is_refused(pacs: RunningApi, asked: list[str]) -> None:
     assert pacs.client.get("/v1/studies", params={"job_id": asked}).json()["code"] == "invalid-request"

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
 
 from lung_nodules.service.api.documents import problems
 from lung_nodules.service.api.routes.results import find_results
@@ -32,10 +33,13 @@ async def list_studies(
     desk: Annotated[JobDesk, Depends(get_desk)],
     settings: Annotated[ServiceSettings, Depends(get_settings)],
     asked: Annotated[WhoseAsked, Query()],
+    request: Request,
 ) -> list[StudyOfJob]:
     """Say whose studies these jobs have read; one that has no report is left out."""
     jobs = [await desk.get(job_id) for job_id in dict.fromkeys(asked.job_id)]
-    return await anyio.to_thread.run_sync(_read_all, [job for job in jobs if job is not None], settings)
+    told = await anyio.to_thread.run_sync(_read_all, [job for job in jobs if job is not None], settings)
+    request.state.shown_jobs = [study.job_id for study in told]  # for the audit log
+    return told
 
 
 def _read_all(jobs: list[Job], settings: ServiceSettings) -> list[StudyOfJob]:
