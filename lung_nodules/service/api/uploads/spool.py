@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import LiteralString
@@ -53,7 +53,9 @@ class Upload(UploadFolder):
         is_kept: Set when a job has it; else it goes when the block ends.
     """
 
-    def __init__(self, upload_id: UUID, path: Path, limits: Limits, reserve: Callable[[int], Awaitable[int]]) -> None:
+    def __init__(
+        self, upload_id: UUID, path: Path, limits: Limits, reserve: Callable[[int], Coroutine[None, None, int]]
+    ) -> None:
         super().__init__(path, limits)
         self.id = upload_id
         self.is_kept = False
