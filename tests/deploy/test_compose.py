@@ -15,7 +15,8 @@ import pytest
 import yaml
 from programs import REPOSITORY
 
-from lung_nodules.service.settings import read_service_settings
+from lung_nodules.errors import UsageRefusal
+from lung_nodules.service.settings import check_address, read_service_settings
 
 DEPLOY = REPOSITORY / "deploy"
 FILES = ("compose.yaml", "compose.debian.yaml", "compose.gpu.yaml")
@@ -86,6 +87,17 @@ def test_nothing_is_published_beyond_this_machine(services: dict[str, dict[str, 
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
     assert interpolated("compose.yaml")["networks"]["inside"] == {"internal": True}
+
+
+def test_the_service_knows_where_its_page_is_published_and_would_refuse_a_public_place(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    published = services["api"]["environment"]["LUNG_NODULES_SERVICE__PUBLISHED"]
+    assert f"{published}:8080" in services["viewer"]["ports"]
+    settings = read_service_settings(DEPLOY / "compose" / "service.yaml", {"published": published})
+    assert settings.auth.mode == "none"
+    with pytest.raises(UsageRefusal, match="insecure-address"):
+        check_address(settings.model_copy(update={"published": "0.0.0.0:8080"}))
 
 
 def test_every_service_is_hardened(services: dict[str, dict[str, Any]]) -> None:

@@ -6,9 +6,12 @@ import re
 import pytest
 from page_service import PAGE, REPOSITORY
 
+from lung_nodules.service.api.app import create_app
+from lung_nodules.service.api.documents import declared_routes
 from lung_nodules.service.jobs.model import JobState, Priority, Step
 from lung_nodules.service.reviews.model import Verdict
-from lung_nodules.service.security.access import Role
+from lung_nodules.service.security.access import Role, rule_of
+from lung_nodules.service.settings import ServiceSettings
 from lung_nodules.stages.quality import Outcome
 from lung_nodules.stages.report_model import Density, Side
 
@@ -86,3 +89,10 @@ def test_every_reason_for_which_a_study_is_refused_has_words():
     codes = refusal_codes("lung_nodules/stages") | refusal_codes("lung_nodules/archive")
     assert len(codes) >= 20
     assert codes <= known
+
+
+def test_every_operation_that_the_audit_log_may_name_has_words():
+    audited = {route.name for route in declared_routes(create_app(ServiceSettings())) if rule_of(route.dependant)}
+    known = set(re.findall(r"^  (\w+): \[", words("actions"), re.MULTILINE))
+    assert len(audited) >= 25
+    assert audited == known
