@@ -44,6 +44,7 @@ ORDERS = {7: "refuse", 13: "refuse", 21: "crash"}  # the others are to be done
 WORKERS = {
     **{"heartbeat_s": 0.3, "lease_s": 2.0, "poll_s": 0.5, "first_retry_s": 0.2, "longest_retry_s": 2.0},
     **{"progress_s": 0.1, "grace_s": 1.0, "analysis": storing_analysis.NAME},
+    "max_losses": 50,  # with so short a lease, a machine that is busy makes workers seem lost
 }
 # What may go wrong for a while, and what for good.
 PASSING = {*HEALING, "worker-lost", "analysis-crashed", "connection-broken"}
@@ -121,7 +122,8 @@ def test_whatever_is_killed_nothing_is_lost_and_nothing_doubled(folder: Path, or
     late = iter(studies[NUM_EARLY:])
     moments = random.Random(SEED)
     victims = moments.sample(VICTIMS * NUM_KILLS, len(VICTIMS) * NUM_KILLS)
-    counts = {"max_crashes": 6, "max_losses": 50, "count": 2}
+    # every kill of a child counts as a crash of the study that it had, and all may hit the same one
+    counts = {"max_crashes": victims.count("child") + 1, "count": 2}
     values = {**archive_values(orthanc.url), "workers": {**WORKERS, **counts}}
     with serving(folder, variables={DELAY_VARIABLE: "1.5"}, **values) as service:
         killer, reasons = Killer(service, orthanc, moments), Reasons(service)
