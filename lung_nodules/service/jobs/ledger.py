@@ -124,7 +124,12 @@ async def accept_results(pool: Pool, attempt: Attempt, summary: JobSummary, put_
     """
     async with pool.connection() as connection, connection.transaction():
         await write(connection, attempt, "summary = %s", _json(summary))
-        await asyncio.to_thread(put_in_place)
+        placing = asyncio.create_task(asyncio.to_thread(put_in_place))
+        try:
+            await asyncio.shield(placing)
+        except asyncio.CancelledError:  # a thread goes on: the row stays locked until it has ended
+            await placing
+            raise
 
 
 async def note_stored(pool: Pool, attempt: Attempt, num_stored: int | None) -> None:

@@ -13,6 +13,7 @@ from service_fixtures import FAST, WorkerProcess, make_settings, short_folder, u
 from lung_nodules.service.database.embedded import EmbeddedServer
 from lung_nodules.service.jobs.desk import JobDesk, open_desk
 from lung_nodules.service.jobs.model import ENDED, JobOrder, JobState, Source
+from lung_nodules.service.jobs.remains import remove_remains
 from lung_nodules.service.jobs.results import ResultFolder
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
@@ -44,8 +45,8 @@ async def judge(desk: JobDesk, jobs: list) -> None:
         results = ResultFolder(desk.settings.data_folder, job.id)
         assert job.source.path.endswith(results.report()["study"])
         assert results.origin().content_hash == job.content_hash
-    folders = [path.name for path in (desk.settings.data_folder / "results").iterdir() if not path.name.startswith(".")]
-    assert len(folders) == NUM_JOBS
+    await remove_remains(desk.pool, desk.settings)
+    assert {path.name for path in (desk.settings.data_folder / "results").iterdir()} == {str(job.id) for job in jobs}
 
 
 def test_workers_and_their_children_are_killed(server, run, tmp_path):
