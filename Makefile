@@ -76,9 +76,10 @@ check: setup  ## Check format, lint and types.
 cards: setup  ## Measure the models on the test patients; renew the figures in README.md and docs.
 	@$(BIN)/python benchmarks/cards.py
 
-bench: setup  ## Seconds and memory of the line by stage; what the service adds, and how fast it answers under load.
+bench: setup  ## Seconds and memory of the line by stage; what the service adds, how fast it answers and fetches.
 	@$(BIN)/python benchmarks/line.py
 	@$(BIN)/python benchmarks/service.py
+	@$(BIN)/python benchmarks/archive.py
 
 sbom: setup  ## CycloneDX lists of what the package, the service, this environment and the page are made of: build/sbom.
 	@deploy/sbom.sh $(BIN)
