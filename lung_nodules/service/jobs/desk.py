@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from psycopg import errors
-from psycopg.types.json import Jsonb
 
 from lung_nodules.service.database.address import database_url
 from lung_nodules.service.database.pool import TRANSIENT, Connection, Pool, open_pool
@@ -26,13 +25,13 @@ from lung_nodules.service.jobs.model import (
     JobPage,
     JobQuery,
     JobState,
-    QueueFull,
     Step,
 )
 from lung_nodules.service.jobs.models_hash import hash_models
+from lung_nodules.service.jobs.orders import change, count_waiting, fetch, find_same, insert, refuse_when_full
 from lung_nodules.service.jobs.places import remove_upload, upload_folder
 from lung_nodules.service.jobs.results import ResultFolder
-from lung_nodules.service.jobs.rows import COLUMNS, FORGIVEN, NUMBER_VERSION, label_of, read_job, study_key
+from lung_nodules.service.jobs.rows import COLUMNS, FORGIVEN, read_job
 from lung_nodules.service.jobs.tickets import abort_ticket, issue_ticket, void_ticket
 from lung_nodules.service.settings import ServiceSettings
 
@@ -83,14 +82,17 @@ class JobDesk:
         """
         while True:
             async with self.pool.connection() as connection, connection.transaction():
-                job = await self._find_same(connection, order) or await self._insert(connection, order)
+                job = await find_same(connection, order, self.models_hash)
+                if job is None:
+                    await refuse_when_full(connection, self.settings.queue)
+                    job = await insert(connection, order, self.models_hash)
                 if job is not None:
                     return job
 
     async def get(self, job_id: UUID) -> Job | None:
         """Give a job as it is now."""
         async with self.pool.connection() as connection:
-            row = await _fetch(connection, f"SELECT {COLUMNS} FROM jobs WHERE id = %s", job_id)  # noqa: S608
+            row = await fetch(connection, f"SELECT {COLUMNS} FROM jobs WHERE id = %s", job_id)  # noqa: S608
         return read_job(row) if row else None
 
     async def list(self, query: JobQuery) -> JobPage:
@@ -114,12 +116,12 @@ class JobDesk:
             if row["state"] in ENDED:
                 raise JobConflict("job-ended", "The job has ended already.")
             if row["state"] == JobState.queued:
-                change = "state = 'cancelled', finished_at = now(), progress = 0"
+                what = "state = 'cancelled', finished_at = now(), progress = 0"
                 await void_ticket(connection, row["ticket"])
             else:
-                change = "cancel_requested = true"
+                what = "cancel_requested = true"
                 await abort_ticket(connection, row["ticket"])
-            return await _change(connection, job_id, change)
+            return await change(connection, job_id, what)
 
     async def retry(self, job_id: UUID) -> Job:
         """Queue a job again that was refused, failed, set aside or cancelled; its counts begin anew.
@@ -136,18 +138,18 @@ class JobDesk:
                 raise JobConflict("job-not-retriable", "Only a job that ended without a result can be tried again.")
             if not await asyncio.to_thread(self._has_files, read_job(row)):
                 raise JobConflict("upload-gone", "The files that were sent are no longer here.", "Send them again.")
-            await self._refuse_when_full(connection)
-            change = (
+            await refuse_when_full(connection, self.settings.queue)
+            what = (
                 f"state = 'queued', crashes = 0, losses = 0, {FORGIVEN}, reason = NULL, cancel_requested = false,"
                 " finished_at = NULL, progress = 0, stage = '', pruned = false"
             )
             try:
                 async with connection.transaction():
-                    await _change(connection, job_id, change)
+                    await change(connection, job_id, what)
             except errors.UniqueViolation as error:
                 raise JobConflict("job-superseded", "Another job reads the same study.") from error
             await issue_ticket(connection, job_id, row["priority"])
-            return await _change(connection, job_id, "priority = priority")
+            return await change(connection, job_id, "priority = priority")
 
     async def delete(self, job_id: UUID) -> None:
         """Remove an ended job with its files.
@@ -176,7 +178,7 @@ class JobDesk:
                 raise JobConflict("job-not-queued", "Only a job that waits can go sooner or later.")
             await void_ticket(connection, row["ticket"])
             await issue_ticket(connection, job_id, priority)
-            return await _change(connection, job_id, "priority = %s", priority)
+            return await change(connection, job_id, "priority = %s", priority)
 
     async def follow(self, job_id: UUID | None = None) -> AsyncIterator[Job]:
         """Give a job as it is now, and again each time that it changes; ends only when the job is deleted.
@@ -203,13 +205,13 @@ class JobDesk:
     async def queue_length(self) -> int:
         """Give the number of jobs that wait."""
         async with self.pool.connection() as connection:
-            return await _count_waiting(connection)
+            return await count_waiting(connection)
 
     async def oldest_waiting_s(self) -> float:
         """Give how long the oldest queued job has waited, seconds; 0 when none waits."""
         query = "SELECT extract(epoch FROM now() - min(waiting_since)) AS age FROM jobs WHERE state = 'queued'"
         async with self.pool.connection() as connection:
-            row = await _fetch(connection, query)
+            row = await fetch(connection, query)
         return max(float(row["age"]), 0.0) if row and row["age"] is not None else 0.0
 
     async def is_ready(self) -> bool:
@@ -220,50 +222,6 @@ class JobDesk:
         except (*TRANSIENT, TimeoutError):
             return False
         return True
-
-    async def _find_same(self, connection: Connection, order: JobOrder) -> Job | None:
-        """The job that an order would double; a more urgent order makes one that waits more urgent."""
-        key = study_key(order.source)
-        if order.content_hash is None:
-            condition, values = "content_hash IS NULL AND state = 'queued'", []
-        else:
-            # a job that ended while its results were stored has read the study: to be tried again, not anew
-            states = f"(state IN ('queued', 'running', 'done', 'refused', 'set_aside') OR {_READ_AND_NOT_DONE})"
-            condition = f"content_hash = %s AND NOT pruned AND {states}"
-            values = [order.content_hash]
-        query = (
-            f"SELECT {COLUMNS}, ticket FROM jobs WHERE study_key = %s AND models_hash = %s AND {condition}"  # noqa: S608
-            f" ORDER BY {_READ_AND_NOT_DONE}, number DESC LIMIT 1 FOR UPDATE"
-        )
-        row = await _fetch(connection, query, key, self.models_hash, *values)
-        if row is None:
-            return None
-        if row["state"] == JobState.queued and order.priority > row["priority"]:
-            await void_ticket(connection, row["ticket"])
-            await issue_ticket(connection, row["id"], order.priority)
-            return await _change(connection, row["id"], "priority = %s", order.priority)
-        return read_job(row)
-
-    async def _insert(self, connection: Connection, order: JobOrder) -> Job | None:
-        """A new job with its ticket; None where somebody else has just made the same."""
-        await self._refuse_when_full(connection)
-        key, job_id = study_key(order.source), uuid4()
-        source = Jsonb(order.source.model_dump(exclude_none=True))
-        row = await _fetch(
-            connection,
-            "INSERT INTO jobs (id, source, study_key, label, priority, content_hash, models_hash, submitted_by)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id",
-            *(job_id, source, key, label_of(key), order.priority),
-            *(order.content_hash, self.models_hash, order.submitted_by),
-        )
-        if row is None:
-            return None
-        await issue_ticket(connection, job_id, order.priority)
-        return await _change(connection, job_id, NUMBER_VERSION)
-
-    async def _refuse_when_full(self, connection: Connection) -> None:
-        if await _count_waiting(connection) >= self.settings.queue.max_length:
-            raise QueueFull(self.settings.queue.retry_after_s)
 
     async def _get_patiently(self, job_id: UUID) -> Job | None:
         """As `get`, but waits while the database is away: a follower outlives a restart of it."""
@@ -285,27 +243,8 @@ class JobDesk:
             remove_upload(self.settings.data_folder, job.source.path)
 
 
-_READ_AND_NOT_DONE = "(state IN ('failed', 'cancelled') AND step = 'store')"
-
-
-async def _fetch(connection: Connection, query: str, *values: object) -> dict[str, Any] | None:
-    cursor = await connection.execute(query.encode(), values)
-    return await cursor.fetchone()
-
-
 async def _lock(connection: Connection, job_id: UUID) -> dict[str, Any]:
-    row = await _fetch(connection, f"SELECT {COLUMNS}, ticket FROM jobs WHERE id = %s FOR UPDATE", job_id)  # noqa: S608
+    row = await fetch(connection, f"SELECT {COLUMNS}, ticket FROM jobs WHERE id = %s FOR UPDATE", job_id)  # noqa: S608
     if row is None:
         raise JobNotFound
     return row
-
-
-async def _change(connection: Connection, job_id: UUID, change: str, *values: object) -> Job:
-    row = await _fetch(connection, f"UPDATE jobs SET {change} WHERE id = %s RETURNING {COLUMNS}", *values, job_id)  # noqa: S608
-    assert row is not None
-    return read_job(row)
-
-
-async def _count_waiting(connection: Connection) -> int:
-    row = await _fetch(connection, "SELECT count(*) AS waiting FROM jobs WHERE state = 'queued'")
-    return int(row["waiting"]) if row else 0

@@ -100,6 +100,23 @@ def test_late_slices_make_a_version_that_replaces(settings, run):
     run(scenario())
 
 
+def test_an_attempt_that_learns_nothing_new_keeps_its_version(settings, run):
+    """More of the study has arrived between two attempts at what was there before."""
+
+    async def scenario():
+        async with open_desk(settings) as desk:
+            first = await desk.submit(study("1.1"))
+            attempt = await claim_next(desk)
+            assert await duplicates.learn_content(desk.pool, attempt, "1.1", "a") is None
+            await ledger.put_back(desk.pool, attempt, timedelta(), None, counts_as=None)
+            assert (await desk.submit(study("1.1", "b", priority=-10))).version == 2
+            assert await duplicates.learn_content(desk.pool, await claim_next(desk), "1.1", "a") is None
+            first = await desk.get(first.id)
+            assert (first.version, first.replaces) == (1, None)
+
+    run(scenario())
+
+
 def test_a_study_whose_content_is_known_ends_as_a_duplicate(settings, run):
     async def scenario():
         async with open_desk(settings) as desk:
@@ -156,6 +173,12 @@ def test_results_of_a_late_attempt_get_no_place(settings, run):
                 await ledger.put_back(desk.pool, lost, timedelta(), None, counts_as="losses")
                 return list(put)
 
+            cancelled = asyncio.create_task(ledger.accept_results(desk.pool, lost, SUMMARY, put_in_place))
+            await asyncio.sleep(0.2)
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+            assert put.pop()
             accepting = ledger.accept_results(desk.pool, lost, SUMMARY, put_in_place)
             _, put_before_lost = await asyncio.gather(accepting, take_for_lost())
             assert put_before_lost == [True]

@@ -1,0 +1,82 @@
+"""From an order to a job: the one that is there already, or a new one with its ticket."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from psycopg.types.json import Jsonb
+
+from lung_nodules.service.database.pool import Connection
+from lung_nodules.service.jobs.model import Job, JobOrder, JobState, QueueFull
+from lung_nodules.service.jobs.rows import COLUMNS, NUMBER_VERSION, label_of, read_job, study_key
+from lung_nodules.service.jobs.tickets import issue_ticket, void_ticket
+from lung_nodules.service.settings import QueueSettings
+
+_READ_AND_NOT_DONE = "(state IN ('failed', 'cancelled') AND step = 'store')"
+
+
+async def find_same(connection: Connection, order: JobOrder, models_hash: str) -> Job | None:
+    """The job that an order would double; a more urgent order makes one that waits more urgent."""
+    key = study_key(order.source)
+    if order.content_hash is None:
+        condition, values = "content_hash IS NULL AND state = 'queued'", []
+    else:
+        # a job that ended while its results were stored has read the study: to be tried again, not anew
+        states = f"(state IN ('queued', 'running', 'done', 'refused', 'set_aside') OR {_READ_AND_NOT_DONE})"
+        condition = f"content_hash = %s AND NOT pruned AND {states}"
+        values = [order.content_hash]
+    query = (
+        f"SELECT {COLUMNS}, ticket FROM jobs WHERE study_key = %s AND models_hash = %s AND {condition}"  # noqa: S608
+        f" ORDER BY {_READ_AND_NOT_DONE}, number DESC LIMIT 1 FOR UPDATE"
+    )
+    row = await fetch(connection, query, key, models_hash, *values)
+    if row is None:
+        return None
+    if row["state"] == JobState.queued and order.priority > row["priority"]:
+        await void_ticket(connection, row["ticket"])
+        await issue_ticket(connection, row["id"], order.priority)
+        return await change(connection, row["id"], "priority = %s", order.priority)
+    return read_job(row)
+
+
+async def insert(connection: Connection, order: JobOrder, models_hash: str) -> Job | None:
+    """A new job with its ticket; None where somebody else has just made the same."""
+    key, job_id = study_key(order.source), uuid4()
+    source = Jsonb(order.source.model_dump(exclude_none=True))
+    row = await fetch(
+        connection,
+        "INSERT INTO jobs (id, source, study_key, label, priority, content_hash, models_hash, submitted_by)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id",
+        *(job_id, source, key, label_of(key), order.priority),
+        *(order.content_hash, models_hash, order.submitted_by),
+    )
+    if row is None:
+        return None
+    await issue_ticket(connection, job_id, order.priority)
+    return await change(connection, job_id, NUMBER_VERSION)
+
+
+async def refuse_when_full(connection: Connection, queue: QueueSettings) -> None:
+    """Raise `QueueFull` when as many wait as may."""
+    if await count_waiting(connection) >= queue.max_length:
+        raise QueueFull(queue.retry_after_s)
+
+
+async def fetch(connection: Connection, query: str, *values: object) -> dict[str, Any] | None:
+    """The first row of an answer."""
+    cursor = await connection.execute(query.encode(), values)
+    return await cursor.fetchone()
+
+
+async def change(connection: Connection, job_id: UUID, what: str, *values: object) -> Job:
+    """Change a job's row; the job as it is then."""
+    row = await fetch(connection, f"UPDATE jobs SET {what} WHERE id = %s RETURNING {COLUMNS}", *values, job_id)  # noqa: S608
+    assert row is not None
+    return read_job(row)
+
+
+async def count_waiting(connection: Connection) -> int:
+    """The number of jobs that wait."""
+    row = await fetch(connection, "SELECT count(*) AS waiting FROM jobs WHERE state = 'queued'")
+    return int(row["waiting"]) if row else 0
