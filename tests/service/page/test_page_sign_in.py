@@ -3,7 +3,10 @@
 import re
 
 import pytest
+from api_server import serving
 from page_service import PHONE, look
+
+from lung_nodules.service.settings import ServiceSettings
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 
@@ -97,6 +100,27 @@ def test_who_holds_no_role_is_told_so_and_may_leave(visit):
     look(page, "no-role")
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("button", name="Sign in at 127.0.0.1").wait_for()
+
+
+def test_where_there_is_no_issuer_a_token_is_pasted_and_forgotten(desk, browser, tmp_path):
+    key = "page-key-of-more-than-32-bytes-in-all"
+    (tmp_path / "key").write_text(key)
+    auth = {"mode": "static", "static_key_file": tmp_path / "key"}
+    settings = ServiceSettings(**{**desk.api.settings.model_dump(), "auth": auth})
+    with serving(settings) as api:
+        page = browser.new_context(locale="en-GB").new_page()
+        page.goto(f"http://127.0.0.1:{api.address[1]}/")
+        page.get_by_label("Access token").fill("not-the-key")
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_text("The token cannot be read").wait_for()
+        page.get_by_label("Access token").fill(key)
+        page.get_by_role("button", name="Sign in").click()
+        page.locator(".worklist").wait_for()
+        assert key not in page.evaluate(KEPT)
+        page.reload()
+        page.get_by_label("Access token").wait_for()
+        look(page, "sign-in-token")
+        page.context.close()
 
 
 def test_a_phone_shows_the_way_in(visit):
