@@ -133,6 +133,24 @@ def test_what_a_kill_left_of_pruned_results_goes_with_the_next_pruning(settings,
     run(scenario())
 
 
+def test_the_oldest_results_make_room_for_newer_ones(make, run):
+    settings = make(results={"max_gib": 0.0025})
+
+    async def scenario():
+        async with open_desk(settings) as desk:
+            folders = []
+            for days, content in ((1, "a"), (3, "b"), (2, "c")):
+                job = await desk.submit(of_archive("1.1", content))
+                await end(desk, job, JobState.done)
+                await age(desk, job, days)
+                folders.append(put_results(settings, job))
+                (folders[-1] / "segmentation.dcm").write_bytes(bytes(2**20))
+            assert await prune(desk.pool, settings) == 1
+            assert [folder.exists() for folder in folders] == [True, False, True]
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("use", ["duplicate", "review"])
 def test_results_stay_while_a_duplicate_or_a_review_of_them_is_new(make, run, use):
     settings = make(results={"max_age_days": 1})
