@@ -52,7 +52,7 @@ async def _run(settings: ServiceSettings) -> None:
 
 
 async def _submit(desk: JobDesk, study: ReceivedStudy) -> None:
-    """Its hash is over all that came, ours over the CT alone: the worker finds out."""
+    """Its content is left open: what came may be more than the CT, and the worker reads it anyhow."""
     path = study.folder.resolve().relative_to((desk.settings.data_folder / "spool").resolve())
     source = Source(kind="upload", path=str(path), study_instance_uid=study.study_instance_uid)
     await patiently(lambda: desk.submit(JobOrder(source=source, submitted_by=SUBMITTER)))
