@@ -130,11 +130,10 @@ def _fetch_all(
     from lung_nodules.archive.fetching import fetch_study
     from lung_nodules.archive.naming import hash_uid
     from lung_nodules.errors import Refusal
-    from lung_nodules.execution import say_refusal
+    from lung_nodules.execution import read_line_settings, say_refusal
     from lung_nodules.progress import choose_progress
-    from lung_nodules.settings import Settings, read_settings
 
-    settings = read_settings(line_config) if line_config else Settings()
+    settings = read_line_settings(line_config)
     cache = InstanceCache(cache_folder, int(cache_gib * _GIB)) if cache_folder else None
     failed = 0
     for entry in entries:
