@@ -5,11 +5,13 @@ import signal
 from pathlib import Path
 
 import pytest
+from ct_files import CTSeries
 from service_fixtures import read_journal, until, worker, write_study
 
 from lung_nodules.service.jobs.desk import JobDesk, open_desk
 from lung_nodules.service.jobs.model import ENDED, Job, JobOrder, JobState, Source, Step
 from lung_nodules.service.jobs.results import ResultFolder
+from lung_nodules.stages.survey import SURVEY_FILE
 
 pytestmark = pytest.mark.service
 
@@ -202,6 +204,42 @@ def test_a_frozen_worker_comes_back_too_late_and_is_ignored(settings, run, tmp_p
     assert first_end.attempts == 2
     assert after == first_end
     assert later.state is JobState.done
+
+
+def test_what_an_attempt_fetches_goes_with_it(make, run, tmp_path):
+    """Whether it is read or cancelled; a study that is fetched bears its survey."""
+    chest = CTSeries(study_uid="2.25.5")
+    chest.write(tmp_path / "pacs")
+    settings = make(archives={"pacs": {"kind": "folder", "path": str(tmp_path / "pacs")}})
+    source = Source(kind="archive", archive="pacs", study_instance_uid="2.25.5")
+
+    async def scenario(delay_s, leave):
+        async with open_desk(settings) as desk:
+            job = await desk.submit(JobOrder(source=source))
+
+            async def analysing():
+                found = await desk.get(job.id)
+                return found.stage == "detection" and found
+
+            with worker(settings, variables={"FIXED_ANALYSIS_DELAY_S": delay_s}):
+                await until(analysing)
+                (fetched,) = (settings.data_folder / "work").iterdir()
+                assert (fetched / SURVEY_FILE).is_file()
+                await leave(desk, job)
+                ended_as = (await ended(desk, job)).state
+
+                async def nothing_left():
+                    return not left(settings, "work")
+
+                await until(nothing_left, 10)
+            await desk.delete(job.id)
+            return ended_as
+
+    async def wait(_desk, _job):
+        """Let it be read."""
+
+    assert run(scenario("3", wait)) is JobState.done
+    assert run(scenario("100", lambda desk, job: desk.cancel(job.id))) is JobState.cancelled
 
 
 def test_a_worker_that_comes_back_after_its_job_was_deleted_leaves_nothing(settings, run, tmp_path):
