@@ -94,7 +94,7 @@ def show_corrected_report(_user: Viewer, results: Results, reviews: Holding, sta
     return Response(corrected.model_dump_json(), media_type="application/json")
 
 
-@router.get("/corrected.dcm", responses={**problems(409), **binary(DICOM, "The corrected SR.")})
+@router.get("/corrected.dcm", responses={**problems(409, 507), **binary(DICOM, "The corrected SR.")})
 async def download_corrected_report(_user: Viewer, results: Results, reviews: Holding, state: State) -> Response:
     """Download the corrected SR, which names the job's own as its predecessor."""
 
@@ -110,7 +110,7 @@ async def download_corrected_report(_user: Viewer, results: Results, reviews: Ho
     return await export(state.spool, "corrected.dcm", DICOM, write)
 
 
-@router.get("/corrected_segmentation.dcm", responses={**problems(409), **binary(DICOM, "The corrected SEG.")})
+@router.get("/corrected_segmentation.dcm", responses={**problems(409, 507), **binary(DICOM, "The corrected SEG.")})
 async def download_corrected_segmentation(_user: Viewer, results: Results, reviews: Holding, state: State) -> Response:
     """Download the SEG without the rejected findings; 404 where none was rejected."""
 
@@ -124,7 +124,7 @@ async def download_corrected_segmentation(_user: Viewer, results: Results, revie
     return await export(state.spool, "corrected_segmentation.dcm", DICOM, write)
 
 
-@router.get("/labels.json", responses={**problems(409), **binary("application/json", "The labels.")})
+@router.get("/labels.json", responses={**problems(409, 507), **binary("application/json", "The labels.")})
 async def show_labels(_user: Viewer, job: ReviewedJob, results: Results, reviews: Holding, state: State) -> Response:
     """Show the reviews as training labels: rows of a cohort's table, and places that are no nodules."""
 
@@ -138,7 +138,7 @@ async def show_labels(_user: Viewer, job: ReviewedJob, results: Results, reviews
     return await export(state.spool, "labels.json", "application/json", write)
 
 
-@router.get("/labels.zip", responses={**problems(409), **binary("application/zip", "A cohort of one scan.")})
+@router.get("/labels.zip", responses={**problems(409, 507), **binary("application/zip", "A cohort of one scan.")})
 async def download_labels_as_cohort(
     _user: Viewer, job: ReviewedJob, results: Results, reviews: Holding, state: State
 ) -> Response:

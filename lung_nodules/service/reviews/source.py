@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
+import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -94,8 +96,13 @@ class JobSource:
         return Volume(array, self._geometry(""))
 
     def _lay_out(self, shape: tuple[int, int, int], kind: type[np.generic]) -> npt.NDArray[Any]:
-        """Zeros in a file without a name, which is gone when nobody looks at them any more."""
+        """Zeros in a file without a name, which is gone when nobody looks at them any more.
+
+        Raises:
+            OSError: The disk has no room; were that found out page by page, the process would be killed.
+        """
         with tempfile.TemporaryFile(dir=self.scratch) as file:
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape) * np.dtype(kind).itemsize)
             return np.memmap(file, dtype=kind, mode="w+", shape=shape)
 
     def _meta(self) -> dict[str, Any]:

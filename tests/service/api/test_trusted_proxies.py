@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,6 +106,15 @@ def test_no_text_becomes_an_address(hops: list[str], peer: str) -> None:
 def test_proxies_are_named_one_by_one(proxies: list[str]) -> None:
     with pytest.raises(UsageRefusal, match="trusted_proxies"):
         read_service_settings(None, {"trusted_proxies": proxies})
+
+
+def test_the_environment_names_them_and_a_child_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LUNG_NODULES_SERVICE__TRUSTED_PROXIES", '["10.1.0.0/24", "fd00:1::7"]')
+    read = read_service_settings()
+    monkeypatch.delenv("LUNG_NODULES_SERVICE__TRUSTED_PROXIES")
+    (tmp_path / "settings.yaml").write_text(read.model_dump_json())
+    child = read_service_settings(tmp_path / "settings.yaml")
+    assert child.trusted_proxies == read.trusted_proxies == (ip_network("10.1.0.0/24"), ip_network("fd00:1::7"))
 
 
 def test_the_environment_of_uvicorn_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import threading
 import tracemalloc
 import zipfile
@@ -63,6 +65,22 @@ def test_memory_does_not_follow_the_size_of_the_ct(
     finally:
         tracemalloc.stop()
     assert peak_bytes < CT_BYTES / 3
+
+
+@pytest.mark.parametrize("name", ["labels.json", "labels.zip", "corrected_segmentation.dcm"])
+def test_a_full_disk_is_said(
+    reviews_api: RunningApi, reviewed: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for finding, verdict in (("N1", "accepted"), ("N2", "rejected")):
+        reviews_api.client.put(f"{reviewed.path}/findings/{finding}/review", json={"verdict": verdict})
+
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    answer = reviews_api.client.get(f"{reviewed.path}/{name}")
+    assert (answer.status_code, answer.json()["code"]) == (507, "disk-full")
+    assert list((reviews_api.settings.data_folder / "spool").iterdir()) == []
 
 
 def test_nothing_but_the_file_stays(large_job: JobSource, tmp_path: Path) -> None:

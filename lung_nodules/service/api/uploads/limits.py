@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lung_nodules.errors import Refusal
+from lung_nodules.errors import OutputRefusal, Refusal
 
 MIB = 1024 * 1024
 
@@ -48,3 +51,15 @@ class Limits:
         if num_files > self.max_files:
             sentence = f"The upload holds more than {self.max_files} files."
             raise UploadRefusal(413, "upload-too-many-files", sentence, "Send one study at a time, CT alone.")
+
+
+@contextmanager
+def full_disk_as_refusal() -> Iterator[None]:
+    """Call a full disk 507 ``disk-full``, whoever comes upon it."""
+    try:
+        yield
+    except (OSError, OutputRefusal) as error:  # the latter of what is published as a folder
+        cause = error.__cause__ if isinstance(error, OutputRefusal) else error
+        if getattr(cause, "errno", None) not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise UploadRefusal(507, "disk-full", "The disk of the service is full.", "Try again later.") from error

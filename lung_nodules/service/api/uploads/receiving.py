@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -12,7 +10,7 @@ import anyio.to_thread
 from starlette.requests import Request
 
 from lung_nodules.service.api.uploads.folder import UploadFolder
-from lung_nodules.service.api.uploads.limits import MIB, UploadRefusal
+from lung_nodules.service.api.uploads.limits import MIB, UploadRefusal, full_disk_as_refusal
 from lung_nodules.service.api.uploads.multipart import FilesParser
 from lung_nodules.service.api.uploads.unzip import ZIP_MAGIC, unpack
 
@@ -37,7 +35,7 @@ async def receive(request: Request, folder: UploadFolder) -> None:
     content_type = request.headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
     _check_length(request, folder)
-    with _full_disk_as_refusal():
+    with full_disk_as_refusal():
         if media_type in ZIP_TYPES:
             await _receive_zip(request, folder)
         elif media_type == FORM_TYPE:
@@ -119,13 +117,3 @@ async def _pieces(request: Request) -> AsyncIterator[bytes]:
             pending.clear()
     if pending:
         yield bytes(pending)
-
-
-@contextmanager
-def _full_disk_as_refusal() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise UploadRefusal(507, "disk-full", "The disk of the service is full.", "Try again later.") from error
