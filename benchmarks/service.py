@@ -153,7 +153,7 @@ def main() -> None:
     what = f"{given.jobs} jobs of {given.delay:g} s, {given.workers} workers, cores: {len(os.sched_getaffinity(0))}"
     rows = [
         f"{what} | measured | ideal | ratio",
-        "---|---|---|---",
+        "--- | --- | --- | ---",
         f"jobs done | {found['done']} | {given.jobs} | {found['done'] / given.jobs:.2f}",
         f"seconds | {found['took_s']:.0f} | {found['ideal_s']:.0f} | {found['share_of_ideal']:.0%} of the ideal rate",
         f"beside the analysis, per job | {found['overhead_ms']:.0f} ms | 0 | ",
@@ -161,7 +161,7 @@ def main() -> None:
     ]
     more = [
         f"state of a job, over HTTP | workers busy (n={busy['n']}) | all done (n={idle['n']}) | ratio",
-        "---|---|---|---",
+        "--- | --- | --- | ---",
         f"p50 | {busy['p50']:.1f} ms | {idle['p50']:.1f} ms | {busy['p50'] / idle['p50']:.1f}x",
         f"p99; goal below 50 ms | {busy['p99']:.1f} ms | {idle['p99']:.1f} ms | {busy['p99'] / idle['p99']:.1f}x",
     ]
