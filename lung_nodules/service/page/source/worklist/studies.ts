@@ -8,12 +8,14 @@ import { usePage } from "../parts/context";
 
 const AT_A_TIME = 100;
 
+const isRead = ({ state }: Job): boolean => state === "done" || state === "duplicate";
+
 export function useStudies(jobs: readonly Job[]): ReadonlyMap<string, StudyOfJob> {
   const { complain } = usePage();
   const [studies, setStudies] = useState<ReadonlyMap<string, StudyOfJob>>(new Map());
   const asked = useRef(new Set<string>());
   useEffect(() => {
-    const fresh = jobs.filter(({ id, state }) => state === "done" && !asked.current.has(id)).map(({ id }) => id);
+    const fresh = jobs.filter((job) => isRead(job) && !asked.current.has(job.id)).map(({ id }) => id);
     for (let from = 0; from < fresh.length; from += AT_A_TIME) {
       const ids = fresh.slice(from, from + AT_A_TIME);
       for (const id of ids) asked.current.add(id);
