@@ -36,13 +36,15 @@ export function Failed({ job, onChange }: { job: Job; onChange: () => void }): R
             </p>
           </>
         ) : null}
-        {mayOperate && canRetry(job) ? (
-          <button type="button" className="button" onClick={() => void retryJob(job.id).then(onChange, complain)}>
-            <Icon name="retry" />
-            {words.worklist.retry}
-          </button>
-        ) : null}
-        <DeleteButton job={job} onDeleted={() => goTo({ name: "worklist" })} />
+        <div className="failed-ways">
+          {mayOperate && canRetry(job) ? (
+            <button type="button" className="button" onClick={() => void retryJob(job.id).then(onChange, complain)}>
+              <Icon name="retry" />
+              {words.worklist.retry}
+            </button>
+          ) : null}
+          <DeleteButton job={job} onDeleted={() => goTo({ name: "worklist" })} />
+        </div>
       </section>
     </div>
   );
