@@ -34,7 +34,7 @@ export const getReport = (id: string) => read(`${job(id)}/report`, schemas.Repor
 export const listFiles = (id: string) => read(`${job(id)}/files`, schemas.FilesSchema);
 export const getSlices = (id: string) => read(`${job(id)}/slices`, schemas.SlicesSchema);
 export const listReviews = (id: string) => read(`${job(id)}/reviews`, schemas.ReviewsSchema);
-export const listArchives = () => read("archives", schemas.ArchivesSchema);
+export const listArchives = () => read("archives", desk.ArchivesSchema);
 export const getMe = () => read("me", schemas.MeSchema);
 export const getPageSettings = () => read("settings/page", schemas.PageSettingsSchema);
 

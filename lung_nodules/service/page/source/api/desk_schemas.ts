@@ -19,6 +19,12 @@ export const StudiesOfJobsSchema = v.array(
   }),
 );
 
+/** The names of the archives that are configured. */
+export const ArchivesSchema = v.pipe(
+  v.array(v.looseObject({ name: v.string() })),
+  v.transform((archives) => archives.map(({ name }) => name)),
+);
+
 const Found = v.looseObject({
   study_instance_uid: v.string(),
   study_date: nullable(v.string()),

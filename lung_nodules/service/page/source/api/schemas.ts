@@ -216,16 +216,6 @@ export const ReviewsSchema = v.pipe(
   v.transform((answer) => (Array.isArray(answer) ? answer : answer.reviews)),
 );
 
-const Archive = v.pipe(
-  v.union([v.string(), v.looseObject({ name: v.string() })]),
-  v.transform((archive) => (typeof archive === "string" ? archive : archive.name)),
-);
-
-export const ArchivesSchema = v.pipe(
-  v.union([v.array(Archive), v.looseObject({ archives: v.array(Archive) })]),
-  v.transform((answer) => (Array.isArray(answer) ? answer : answer.archives)),
-);
-
 export const ROLES = ["viewer", "operator", "admin"] as const;
 
 export const MeSchema = v.looseObject({ name: v.string(), role: v.picklist(ROLES), auth_mode: v.string() });
