@@ -89,6 +89,21 @@ def test_without_folds_the_image_is_judged_on_validation_patients(crops: tuple[N
     assert abs(weights["image.malignancy"]) < 0.3 * weights["feature.ruler"]
 
 
+def test_the_nodule_head_believes_a_rating_that_tells_a_nodule() -> None:
+    rng = np.random.default_rng(0)
+
+    def read(subtlety: float) -> dict[str, float]:
+        return {
+            "image.nodule": rng.normal(),
+            "image.subtlety": rng.normal(subtlety, 1),
+            "candidate.logit": rng.normal(),
+        }
+
+    head = fit_nodule([read(2) for _ in range(100)], [read(0) for _ in range(100)], [])
+    weights = weights_of(head)
+    assert weights["image.subtlety"] > 3 * max(abs(weights["image.nodule"]), abs(weights["candidate.logit"]))
+
+
 def test_the_nodule_head_is_as_sure_as_the_unknown_mistakes_allow() -> None:
     rng = np.random.default_rng(0)
     nodules = [{"image.nodule": rng.normal(1, 1), "candidate.logit": rng.normal(1, 1)} for _ in range(300)]
