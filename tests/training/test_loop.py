@@ -46,6 +46,18 @@ def test_average_follows_the_weights() -> None:
     assert torch.allclose(run.average.module.weight, network.weight, atol=0.02)
 
 
+def test_average_of_a_short_run_has_forgotten_the_untrained_weights() -> None:
+    network = nn.Linear(2, 1)
+    run = start_run(network, LoopSettings(ema_decay=0.999))
+    with torch.no_grad():
+        network.weight.fill_(100.0)
+        run.average.update_parameters(network)  # takes the weights as they are
+        network.weight.fill_(1.0)
+        for _ in range(50):
+            run.average.update_parameters(network)
+    assert torch.allclose(run.average.module.weight, network.weight, atol=0.01)
+
+
 def test_interval_is_over_patients_not_rows() -> None:
     values = [0.0, 1.0] * 20
     alone = mean_score("x", "y", [str(number) for number in range(40)], values)
