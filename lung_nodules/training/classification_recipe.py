@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 from torch import nn
 
 from lung_nodules.cohorts.crops import NoduleCrop
@@ -30,8 +31,10 @@ from lung_nodules.training.candidates import (
 from lung_nodules.training.classification import ClassificationTraining, Negatives, train_classifier
 from lung_nodules.training.classifier_shape import OUTPUTS
 from lung_nodules.training.classifier_start import ClassifierStart
+from lung_nodules.training.detection import DetectionTraining, candidate_scores
 from lung_nodules.training.folds import (
     Fold,
+    FoldMistakes,
     find_out_of_fold,
     fold_folder,
     has_checkpoint,
@@ -129,18 +132,33 @@ def _negatives(bench: Bench) -> tuple[Negatives, ScanRate]:
         mine_crops(one, bench.crops, WINDOW_HU, settings.cube.spacing_mm, limits, bench.progress) for one in networks
     ]
     threshold = bench.finder.record.operating_point()[1].threshold
-    counted, num_scans, where = in_scans[0], len(bench.backgrounds), "training scans, which the finder learned from"
+    known = sum(one.score >= threshold for one in in_scans[0]) / max(len(bench.backgrounds), 1)
+    rate = ScanRate(known, f"{len(bench.backgrounds)} training scans, which the finder learned from")
     if settings.fold_finder_steps:
-        folder, resume = bench.workshop.run, bench.workshop.resume
-        unknown = find_out_of_fold(bench.crops, bench.backgrounds, settings, folder, bench.progress, resume=resume)
+        found = np.array(
+            candidate_scores(networks[0], well_read(bench.validation), DetectionTraining(cube=settings.cube))
+        )
+        unknown = find_out_of_fold(
+            bench.crops,
+            bench.backgrounds,
+            settings,
+            float((found >= threshold).mean()),
+            bench.workshop.run,
+            bench.progress,
+            resume=bench.workshop.resume,
+        )
         in_scans.append(list(unknown.negatives.in_scans))
         in_crops.append(list(unknown.negatives.in_crops))
-        if unknown.num_scans:
-            counted, num_scans = in_scans[-1], unknown.num_scans
-            where = "training scans, by finders which did not learn from them"
-    per_scan = sum(one.score >= threshold for one in counted) / max(num_scans, 1)
-    rate = ScanRate(per_scan, f"{num_scans} {where}")
+        rate = _greater(rate, unknown)
     return Negatives([one for part in in_scans for one in part], [one for part in in_crops for one in part]), rate
+
+
+def _greater(known: ScanRate, unknown: FoldMistakes) -> ScanRate:
+    """The rate in unknown scans, or that in known ones should it be greater."""
+    per_scan = unknown.num_counted / max(unknown.num_scans, 1)
+    if per_scan <= known.per_scan:
+        return known
+    return ScanRate(per_scan, f"{unknown.num_scans} training scans, by finders which did not learn from them")
 
 
 def _measure_out_of_fold(bench: Bench, negatives: Negatives) -> list[Measured]:

@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from torch import nn
 
 from lung_nodules.cohorts.crops import NoduleCrop
 from lung_nodules.progress import Progress
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.classification import ClassificationTraining, Negatives
-from lung_nodules.training.detection import DetectionTraining, train_finder
+from lung_nodules.training.detection import DetectionTraining, candidate_scores, train_finder
 from lung_nodules.training.mistakes import CropMistake, Mistake, mine, mine_crops
 from lung_nodules.training.segmentation import WINDOW_HU
+from lung_nodules.training.workshop import well_read
 
 Row = TypeVar("Row")
 
@@ -42,6 +44,7 @@ class FoldMistakes:
     """Where the finders were wrong on what they had not learned from."""
 
     negatives: Negatives
+    num_counted: int  # mistakes in whole scans, each finder at the threshold that keeps the wanted share of nodules
     num_scans: int  # that were searched by a finder which did not know them
 
 
@@ -104,6 +107,7 @@ def find_out_of_fold(
     crops: Sequence[NoduleCrop],
     backgrounds: Sequence[Background],
     settings: ClassificationTraining,
+    kept_share: float,
     folder: Path,
     progress: Progress,
     *,
@@ -111,12 +115,15 @@ def find_out_of_fold(
 ) -> FoldMistakes:
     """The mistakes of finders on the folds that they have not learned from.
 
-    They start from random weights: the published outliner and finder have learned from every fold.
+    They start from random weights: the published outliner and finder have learned from every fold. So they are less
+    sure than the published finder, and its threshold would say nothing of them: their mistakes in whole scans are
+    counted at the threshold at which they find as great a share of the nodules that they do not know.
 
     Args:
         crops: Nodules that train.
         backgrounds: Scans that train.
         settings: Of the classifier; `folds`, `fold_finder_steps`, cube, mining and `loop.num_workers` are read.
+        kept_share: Of the nodules that it does not know, at the published finder's threshold.
         folder: For the finders' checkpoints.
         progress: Told of each step.
         resume: Go on from the checkpoints that are there.
@@ -126,7 +133,7 @@ def find_out_of_fold(
     recipe = recipe.model_copy(update={"loop": recipe.loop.model_copy(update=decided)})
     in_scans: list[Mistake] = []
     in_crops: list[CropMistake] = []
-    searched = 0
+    counted = searched = 0
     for fold in make_folds(crops, backgrounds, settings.folds):
         own = fold_folder(folder, "finder", fold)
         held, others, scans = (
@@ -139,10 +146,18 @@ def find_out_of_fold(
         for one in mine_crops(network, held, WINDOW_HU, settings.cube.spacing_mm, settings.mining, progress):
             in_crops.append(CropMistake(fold.held_crops[one.crop], one.center_ijk, one.score))
         unseen = [backgrounds[number] for number in fold.held_backgrounds]
-        for mistake in mine(network, unseen, WINDOW_HU, settings.mining, progress):
+        threshold = threshold_that_keeps(kept_share, candidate_scores(network, well_read(held), recipe))
+        limits = settings.mining.model_copy(update={"threshold": min(settings.mining.threshold, threshold)})
+        for mistake in mine(network, unseen, WINDOW_HU, limits, progress):
             in_scans.append(Mistake(fold.held_backgrounds[mistake.background], mistake.center_ijk, mistake.score))
+            counted += mistake.score >= threshold
         searched += len(unseen)
-    return FoldMistakes(Negatives(in_scans, in_crops), searched)
+    return FoldMistakes(Negatives(in_scans, in_crops), counted, searched)
+
+
+def threshold_that_keeps(share: float, scores: Sequence[float]) -> float:
+    """The threshold at which this share of the scores remains; 0.5 where there are none."""
+    return float(np.quantile(scores, 1 - share)) if len(scores) else 0.5
 
 
 def fold_folder(folder: Path, what: str, fold: Fold) -> Path:

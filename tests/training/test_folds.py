@@ -14,7 +14,7 @@ from lung_nodules.cohorts.crops import NoduleCrop, read_crops
 from lung_nodules.cohorts.split import Split
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.classification import Negatives
-from lung_nodules.training.folds import fold_of, make_folds, negatives_for, read_out_of_fold
+from lung_nodules.training.folds import fold_of, make_folds, negatives_for, read_out_of_fold, threshold_that_keeps
 from lung_nodules.training.mistakes import CropMistake, Mistake
 
 NUM_FOLDS = 3
@@ -55,6 +55,12 @@ def test_every_crop_is_read_once_by_who_does_not_know_the_patient(crops: tuple[N
 def test_the_only_scan_is_learned_from_in_every_fold_and_held_in_none(crops: tuple[NoduleCrop, ...]) -> None:
     for fold in make_folds(crops, [scan_of("the only one")], NUM_FOLDS):
         assert (fold.held_backgrounds, fold.other_backgrounds) == ((), (0,))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1), st.floats(0.5, 1))
+def test_a_threshold_keeps_the_share_of_nodules_that_is_asked_for(scores: list[float], share: float) -> None:
+    kept = sum(score >= threshold_that_keeps(share, scores) for score in scores)
+    assert share * (len(scores) - 1) <= kept <= len(scores)
 
 
 def test_negatives_follow_their_crops_and_scans(crops: tuple[NoduleCrop, ...]) -> None:
