@@ -179,12 +179,6 @@ def test_results_of_a_late_attempt_get_no_place(settings, run):
             with pytest.raises(asyncio.CancelledError):
                 await cancelled
             assert put.pop()
-            cancelled = asyncio.create_task(ledger.accept_results(desk.pool, lost, SUMMARY, put_in_place))
-            await asyncio.sleep(0.2)
-            cancelled.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await cancelled
-            assert put.pop()
             accepting = ledger.accept_results(desk.pool, lost, SUMMARY, put_in_place)
             _, put_before_lost = await asyncio.gather(accepting, take_for_lost())
             assert put_before_lost == [True]
