@@ -176,6 +176,7 @@ def _tell(header: pydicom.Dataset) -> pydicom.Dataset:
     return told
 
 
+@quiet_pydicom()
 def _describe_study(uid: str, files: Sequence[_File]) -> StudyEntry:
     return StudyEntry(
         study_instance_uid=uid,
@@ -197,6 +198,7 @@ def _first_told(files: Sequence[_File], keyword: str) -> str:
     return next((text for file in files if (text := read_text(file.header, keyword))), "")
 
 
+@quiet_pydicom()
 def _describe_series(files: Sequence[_File]) -> SeriesEntry:
     first = files[0]
     return SeriesEntry(
