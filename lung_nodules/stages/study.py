@@ -13,6 +13,7 @@ from datetime import date
 
 import pydicom
 
+from lung_nodules.stages.dicom_file import quiet_pydicom
 from lung_nodules.stages.identifiers import digest_text
 from lung_nodules.stages.report_model import ProtocolReport, StudyReport
 from lung_nodules.stages.volume import Geometry
@@ -47,7 +48,8 @@ def describe_study(header: pydicom.Dataset, study_instance_uid: str, series_inst
 
 def digest_identity(header: pydicom.Dataset) -> str:
     """SHA-256 in hexadecimal of whose study it is, and which; what is missing counts as empty."""
-    texts = (read_text(header, keyword) or "" for keyword in IDENTITY_KEYWORDS)
+    with quiet_pydicom():
+        texts = [read_text(header, keyword) or "" for keyword in IDENTITY_KEYWORDS]
     return digest_text(text.rstrip("^= ") for text in texts)  # empty parts of a name may be sent or not
 
 

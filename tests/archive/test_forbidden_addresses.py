@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -67,7 +68,7 @@ class Victim:
 
     def __init__(self) -> None:
         self.received: list[bytes] = []
-        self.num_connections = 0
+        self.num_connections = self.num_over = 0
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.port = self.listening.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -84,6 +85,13 @@ class Victim:
                 if received := connection.recv(65536):
                     self.received.append(received)
                     connection.sendall(b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            self.num_over += 1
+
+    def wait_until_over(self, num_connections: int) -> None:
+        """Wait until so many connections have come and gone."""
+        deadline = time.monotonic() + 10
+        while self.num_over < num_connections and time.monotonic() < deadline:
+            time.sleep(0.01)
 
 
 @contextmanager
@@ -150,13 +158,15 @@ def test_a_name_that_comes_to_point_at_a_forbidden_address_is_sent_nothing(
         pointing("127.0.0.1")
         if scheme == "http":
             ask(f"http://pacs.example:{there.port}/x")
+            there.wait_until_over(1)
             assert len(there.received) == 1
         monkeypatch.setattr(addresses, "METADATA", frozenset([ipaddress.ip_address("127.0.0.1")]))
         there.received.clear()
-        there.num_connections = 0
+        there.num_connections = there.num_over = 0
         with pytest.raises(refusal, match="never asked") as caught:
             ask(f"{scheme}://pacs.example:{there.port}/x")
         assert not getattr(caught.value, "heals", False)
+        there.wait_until_over(1)
         assert (there.num_connections, there.received) == (1, []), "asked once, and nothing was said, not even a hello"
 
 
