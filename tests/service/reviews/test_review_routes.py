@@ -10,6 +10,7 @@ from dicom_checkers import errors_of
 from results_maker import add_job
 
 from lung_nodules.cohorts.crops import read_crops
+from lung_nodules.service.reviews.source import JobSource
 
 pytestmark = pytest.mark.service
 
@@ -111,6 +112,32 @@ def test_a_duplicate_has_the_reviews_of_the_job_that_it_is_a_duplicate_of(say, r
 def test_before_a_review_there_is_nothing_to_take_away(get, name):
     answer = get(name)
     assert (answer.status_code, answer.json()["code"]) == (409, "nothing-reviewed")
+
+
+@pytest.mark.parametrize("name", DOWNLOADS)
+@pytest.mark.parametrize("method", ["report", "_meta"])  # read first, and read on the way
+def test_results_that_are_removed_while_they_are_read_are_no_results(say, get, reviewed, monkeypatch, name, method):
+    say("N1", {"verdict": "accepted"})
+    say("N2", {"verdict": "rejected"})
+    read = getattr(JobSource, method)
+
+    def read_too_late(source):
+        source.results.remove()
+        return read(source)
+
+    monkeypatch.setattr(JobSource, method, read_too_late)
+    answer = get(name)
+    if method == "_meta" and name == "corrected.json":  # which needs the report alone
+        assert answer.status_code == 200
+    else:
+        assert (answer.status_code, answer.json()["code"]) == (404, "no-results")
+
+
+@pytest.mark.parametrize("name", ["labels.json", "labels.zip"])
+def test_a_part_that_is_missing_is_not_called_a_removal(say, get, reviewed, name):
+    say("N1", {"verdict": "accepted"})
+    (reviewed.source.results.preview / "meta.json").unlink()
+    assert get(name).status_code == 500
 
 
 def test_the_corrected_objects_are_taken_away(say, get, tmp_path):

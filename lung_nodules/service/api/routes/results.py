@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Depends
 from fastapi import Path as PathParameter
 from starlette.responses import FileResponse, Response
 
+from lung_nodules.errors import OutputRefusal
 from lung_nodules.service.api.documents import binary, json_example, problems
 from lung_nodules.service.api.problems import ProblemRefusal
 from lung_nodules.service.api.schemas import FileEntry
@@ -44,18 +46,23 @@ _INLINE = re.compile(r"\.png$")
 
 def get_results(
     job: Annotated[Job, Depends(get_job)], settings: Annotated[ServiceSettings, Depends(get_settings)]
-) -> ResultFolder:
+) -> Iterator[ResultFolder]:
     """The results of the job that a path names, or of the one that it is a duplicate of.
 
     They are there from the step on in which they are stored: an archive that does not take them hides them from nobody.
 
     Raises:
-        ProblemRefusal: 404 ``no-results``.
+        ProblemRefusal: 404 ``no-results``, also where they are removed while a route reads them.
     """
     results = find_results(job, settings)
     if results is None:
         raise ProblemRefusal(404, "no-results", _why_none(job))
-    return results
+    try:
+        yield results
+    except (FileNotFoundError, OutputRefusal) as error:  # the latter of what is published as a folder
+        if results.exists():
+            raise
+        raise ProblemRefusal(404, "no-results", "The job's results were removed meanwhile.") from error
 
 
 def find_results(job: Job, settings: ServiceSettings) -> ResultFolder | None:
