@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_tasks_are_hardened_and_get_secrets_by_reference(resources: dict[str, di
         assert {secret["Name"] for secret in container["Secrets"]} == {
             "FILE_database_url",
             "FILE_archive_password",
-            "FILE_service.yaml",
+            "FILE_settings",
         }
 
 
@@ -114,27 +115,41 @@ def test_the_settings_on_aws_are_valid(resources: dict[str, dict[str, Any]], tmp
     assert settings.workers.grace_s + 15 <= 120  # the workers' StopTimeout
 
 
-def test_variables_become_files_before_the_service_starts(tmp_path: Path) -> None:
-    """With a stand-in for the program that shows what it is given."""
-    program = tmp_path / "lung-nodules"
-    program.write_text('#!/bin/sh\necho "$@"; env; cat /tmp/files/test_secret; stat -c %a /tmp/files/test_secret\n')
+def start_from_environment(folder: Path, name: str, content: str, **variables: str) -> list[str]:
+    """Lines of a stand-in for the program that shows what it is given, and the file that a variable has become."""
+    program, file = folder / "lung-nodules", Path("/tmp/files") / name
+    program.write_text(f'#!/bin/sh\necho "$@"; env; cat {file}; stat -c %a {file}\n')
     program.chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "FILE_test_secret": "hush: yes\nsecond line", "OTHER": "kept"}
+    environment = {"PATH": f"{folder}:/usr/bin:/bin", f"FILE_{name}": content, **variables}
+    order = [DEPLOY / "service" / "from-environment", "serve", "--only", "api"]
     try:
-        done = subprocess.run(
-            [DEPLOY / "service" / "from-environment", "serve", "--only", "api"],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = subprocess.run(order, env=environment, capture_output=True, text=True, check=True)
     finally:
-        Path("/tmp/files/test_secret").unlink(missing_ok=True)
-    first, *rest = done.stdout.splitlines()
+        file.unlink(missing_ok=True)
+    return done.stdout.splitlines()
+
+
+def test_variables_become_files_before_the_service_starts(tmp_path: Path) -> None:
+    first, *rest = start_from_environment(tmp_path, "test_secret", "hush: yes\nsecond line", OTHER="kept")
     assert first == "serve --only api"
     assert "OTHER=kept" in rest
     assert rest[-3:] == ["hush: yes", "second line", "600"]
     assert not any(line.startswith("FILE_") for line in rest)
+
+
+def test_every_file_of_a_task_on_aws_comes_through_the_image_s_shell(
+    resources: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Debian's passes no variable on whose name it could not have set itself."""
+    settings = resources["Settings"]["Properties"]["Value"]["Sub"]
+    for task in of_type(resources, "AWS::ECS::TaskDefinition").values():
+        (container,) = task["ContainerDefinitions"]
+        names = [secret["Name"].removeprefix("FILE_") for secret in container["Secrets"]]
+        read = {f"/tmp/files/{name}" for name in names}
+        assert {variable["Value"] for variable in container["Environment"]} <= read
+        assert set(re.findall(r"_file: (\S+?)\}?\n", settings)) <= read
+        for name in names:
+            assert start_from_environment(tmp_path, name, "content")[-2:] == ["content", "600"]
 
 
 @pytest.mark.parametrize("script", ["aws/push.sh", "gcp/push.sh"])
