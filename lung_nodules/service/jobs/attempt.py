@@ -21,7 +21,8 @@ from lung_nodules.service.jobs.lease import Attempt, LeaseLost
 from lung_nodules.service.jobs.model import JobState, JobSummary, Reason, Step
 from lung_nodules.service.jobs.models_hash import hash_models
 from lung_nodules.service.jobs.patience import patiently
-from lung_nodules.service.jobs.places import remove_attempt, remove_upload, staging_folder, work_folder
+from lung_nodules.service.jobs.places import remove_attempt, staging_folder, work_folder
+from lung_nodules.service.jobs.remains import give_up_upload
 from lung_nodules.service.jobs.results import ResultFolder
 from lung_nodules.service.settings import ServiceSettings
 
@@ -112,7 +113,7 @@ class Reader:
             await self._analyse(begun, found)
         await self._store(attempt)
         await patiently(lambda: ledger.finish(self._pool, attempt, JobState.done))
-        await asyncio.to_thread(self._remove_upload, attempt)
+        await self._give_up_upload(attempt)
 
     async def _with_own_models(self, attempt: Attempt) -> Attempt | None:
         """Name the models that are here now, whatever was there when the job was submitted; None for a duplicate."""
@@ -130,7 +131,7 @@ class Reader:
         if other is None:
             return False
         logger.info("job %s: a duplicate of %s", attempt.job.id, other)
-        await asyncio.to_thread(self._remove_upload, attempt)
+        await self._give_up_upload(attempt)
         return True
 
     async def _fetch(self, attempt: Attempt) -> Mapping[str, Any] | None:
@@ -237,8 +238,8 @@ class Reader:
         with suppress(asyncio.CancelledError, Exception):
             await task
 
-    def _remove_upload(self, attempt: Attempt) -> None:
+    async def _give_up_upload(self, attempt: Attempt) -> None:
         """Remove what was sent, now that there is a result."""
         source = attempt.job.source
-        if source.kind == "upload" and source.path:
-            remove_upload(self._settings.data_folder, source.path)
+        if source.kind == "upload" and (path := source.path):
+            await patiently(lambda: give_up_upload(self._pool, self._settings, path))

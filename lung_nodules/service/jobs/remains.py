@@ -79,11 +79,22 @@ async def _remove_uploads(connection: Connection, settings: ServiceSettings) -> 
     values = {"keep": timedelta(days=settings.uploads.keep_days)}
     paths = await asyncio.to_thread(list_uploads, settings.data_folder)
     for path in await _unneeded(connection, paths, values):
-        async with connection.transaction():
-            query = f"SELECT {_NEEDS_NO_UPLOAD} AS free FROM jobs WHERE {_IS_OF} = %(path)s FOR UPDATE"  # noqa: S608
-            rows = await (await connection.execute(query.encode(), {**values, "path": path})).fetchall()
-            if rows and all(row["free"] for row in rows):
-                await asyncio.to_thread(remove_upload, settings.data_folder, path)
+        await _remove_upload(connection, settings, path)
+
+
+async def give_up_upload(pool: Pool, settings: ServiceSettings, path: str) -> None:
+    """Remove an upload that a job has done with, unless another job of it has not: a listener may queue one twice."""
+    async with pool.connection() as connection:
+        await _remove_upload(connection, settings, path)
+
+
+async def _remove_upload(connection: Connection, settings: ServiceSettings, path: str) -> None:
+    values = {"keep": timedelta(days=settings.uploads.keep_days), "path": path}
+    async with connection.transaction():
+        query = f"SELECT {_NEEDS_NO_UPLOAD} AS free FROM jobs WHERE {_IS_OF} = %(path)s ORDER BY id FOR UPDATE"  # noqa: S608
+        rows = await (await connection.execute(query.encode(), values)).fetchall()
+        if rows and all(row["free"] for row in rows):
+            await asyncio.to_thread(remove_upload, settings.data_folder, path)
 
 
 _IS_OF = "source->>'kind' = 'upload' AND source->>'path'"

@@ -242,6 +242,34 @@ def test_what_an_attempt_fetches_goes_with_it(make, run, tmp_path):
     assert run(scenario("100", lambda desk, job: desk.cancel(job.id))) is JobState.cancelled
 
 
+def test_an_upload_that_was_queued_twice_stays_until_both_have_done_with_it(settings, run):
+    """As by a listener that was killed between queueing a study and noting that."""
+    upload = write_study(settings.data_folder / "spool" / "sent", delay_s=4.0)
+    sent = JobOrder(source=Source(kind="upload", path="sent"))
+
+    async def scenario():
+        async with open_desk(settings) as desk:
+            first = await desk.submit(sent)
+
+            async def analysing():
+                return (await desk.get(first.id)).stage == "detection"
+
+            with worker(settings), worker(settings):
+                await until(analysing)
+                second = await ended(desk, await desk.submit(sent))
+                assert (second.state, second.duplicate_of) == (JobState.duplicate, first.id)
+                assert (await desk.get(first.id)).state is JobState.running
+                assert upload.is_dir()
+                assert (await ended(desk, first)).state is JobState.done
+
+                async def gone():
+                    return not upload.exists()
+
+                await until(gone, 10)
+
+    run(scenario())
+
+
 def test_a_worker_that_comes_back_after_its_job_was_deleted_leaves_nothing(settings, run, tmp_path):
     """It stood still with its child, and both go on when all is over."""
 
