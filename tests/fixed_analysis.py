@@ -1,8 +1,8 @@
 """An analysis in the place of the line, for tests and benchmarks of everything around it.
 
 What it does with a study stands in `orders.json` beside the study's DICOM files: `delay_s`; `crash` (``segv``, ``exit``
-or ``kill``), perhaps only while the file `crashes` has fewer lines than `num_crashes`; `refuse`, a code. Each beginning
-and each end is a line in `journal`, if that is named.
+or ``kill``), perhaps only while the file `crashes` has fewer lines than `num_crashes`; `refuse`, a code; `write_to`, a
+file that is written to. Each beginning and each end is a line in `journal`, if that is named.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class FixedAnalysis:
     def _misbehave(self, orders: dict[str, object], study_folder: Path) -> None:
         if "refuse" in orders:
             raise InputRefusal(str(orders["refuse"]), "The study is refused, as ordered.")
+        if "write_to" in orders:
+            Path(str(orders["write_to"])).write_bytes(b"some")
         crash = orders.get("crash")
         crashes = study_folder / "crashes"
         before = len(crashes.read_text().splitlines()) if crashes.exists() else 0

@@ -7,6 +7,7 @@ and how it ended. What libraries print goes to standard error. It ends when its 
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lung_nodules.archive.refusals import ArchiveRefusal
-from lung_nodules.errors import InputRefusal, InternalError, Refusal
+from lung_nodules.errors import InputRefusal, InternalError, OutputRefusal, Refusal
 from lung_nodules.execution import set_up_logging
 from lung_nodules.progress import Advance
 from lung_nodules.service.jobs.model import Job
@@ -36,6 +37,7 @@ _WEIGHTS = {
     **{"segmentation": 20, "nodules": 2, "classification": 6, "report": 1, "results": 8},
 }
 _HEALING = ("output-not-written", "connection-broken", "models-changed")  # beside those of archives
+_DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)  # full, or a share that is away
 _PR_SET_PDEATHSIG = 1
 
 
@@ -115,10 +117,19 @@ def _carry_out(steps: Steps, settings: ServiceSettings, order: Mapping[str, Any]
         raise  # a crash, as if the system had ended us
     except (ConnectionError, TimeoutError):
         return _describe(Refusal("connection-broken", f"A connection broke in the step {order['step']}."))
-    except Exception as error:  # the edge: a defect of ours becomes a sentence; where it arose is for the log alone
-        logger.debug("the step failed", exc_info=True)
-        where = str(order["step"])
-        return _describe(InternalError(error, where), is_lasting=False)
+    except OSError as error:
+        if error.errno not in _DISK_FAILURES:
+            return _describe_defect(error, order)
+        sentence = f"The disk of the service is full or fails in the step {order['step']}."
+        return _describe(OutputRefusal("output-not-written", sentence, "Make room for the data folder."))
+    except Exception as error:  # the edge
+        return _describe_defect(error, order)
+
+
+def _describe_defect(error: Exception, order: Mapping[str, Any]) -> dict[str, Any]:
+    """A defect of ours becomes a sentence; where it arose is for the log alone."""
+    logger.debug("the step failed", exc_info=error)
+    return _describe(InternalError(error, str(order["step"])), is_lasting=False)
 
 
 def _do(steps: Steps, order: Mapping[str, Any], progress: TellingProgress) -> Mapping[str, Any]:

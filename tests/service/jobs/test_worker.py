@@ -119,6 +119,26 @@ def test_a_refusal_of_the_line_is_final_and_coded(settings, run, tmp_path):
     assert (again.state, again.reason) == (JobState.done, None)
 
 
+def test_a_full_disk_is_outlived(settings, run, tmp_path):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            job = await desk.submit(order(write_study(tmp_path / "study", write_to="/dev/full")))
+
+            async def failing():
+                found = await desk.get(job.id)
+                assert found.state not in ENDED
+                return found.reason
+
+            with worker(settings):
+                reason = await until(failing)
+                write_study(tmp_path / "study")
+                return reason, await ended(desk, job)
+
+    reason, job = run(scenario())
+    assert reason.code == "output-not-written"
+    assert (job.state, job.reason, job.crashes) == (JobState.done, None, 0)
+
+
 def test_a_running_job_is_cancelled_and_its_child_is_gone(settings, run, tmp_path):
     async def scenario():
         async with open_desk(settings) as desk:
