@@ -62,10 +62,10 @@ class Auditing:
 
 
 def _entries_of(scope: Scope, status: int) -> list[AuditEntry]:
-    """One, or one for each job of several that were shown at once (`shown_jobs`)."""
+    """One, or one for each job of several that one call showed or deleted (`audited_jobs`)."""
     entry = _entry_of(scope, status)
-    shown = scope["state"].get("shown_jobs", ()) if status < 400 else ()
-    return [entry.model_copy(update={"job_id": job_id}) for job_id in shown] or [entry]
+    job_ids = scope["state"].get("audited_jobs", ()) if status < 400 else ()
+    return [entry.model_copy(update={"job_id": job_id}) for job_id in job_ids] or [entry]
 
 
 def _entry_of(scope: Scope, status: int) -> AuditEntry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from lung_nodules.service.database.address import database_url
 from lung_nodules.service.database.pool import TRANSIENT, Connection, Pool, open_pool
 from lung_nodules.service.database.schema import prepare_database
 from lung_nodules.service.jobs.changes import Changes
+from lung_nodules.service.jobs.deleting import delete_with_duplicates
 from lung_nodules.service.jobs.listing import count_states, list_jobs
 from lung_nodules.service.jobs.model import (
     ENDED,
@@ -29,7 +30,7 @@ from lung_nodules.service.jobs.model import (
 )
 from lung_nodules.service.jobs.models_hash import hash_models
 from lung_nodules.service.jobs.orders import change, count_waiting, fetch, find_same, insert, refuse_when_full
-from lung_nodules.service.jobs.places import remove_upload, upload_folder
+from lung_nodules.service.jobs.places import upload_folder
 from lung_nodules.service.jobs.results import ResultFolder
 from lung_nodules.service.jobs.rows import COLUMNS, FORGIVEN, read_job
 from lung_nodules.service.jobs.tickets import abort_ticket, issue_ticket, void_ticket
@@ -151,8 +152,11 @@ class JobDesk:
             await issue_ticket(connection, job_id, row["priority"])
             return await change(connection, job_id, "priority = priority")
 
-    async def delete(self, job_id: UUID) -> None:
-        """Remove an ended job with its files.
+    async def delete(self, job_id: UUID) -> Sequence[UUID]:
+        """Remove an ended job with its files, and its duplicates with theirs.
+
+        Returns:
+            What went, the job itself first.
 
         Raises:
             JobNotFound: There is none.
@@ -162,8 +166,7 @@ class JobDesk:
             row = await _lock(connection, job_id)
             if row["state"] not in ENDED:
                 raise JobConflict("job-not-ended", "The job has not ended.", "Cancel it first.")
-            await asyncio.to_thread(self._remove_files, read_job(row))  # first: no row, and nobody knows of them
-            await connection.execute("DELETE FROM jobs WHERE id = %s", (job_id,))
+            return await delete_with_duplicates(connection, read_job(row), self.settings.data_folder)
 
     async def set_priority(self, job_id: UUID, priority: int) -> Job:
         """Let a queued job go sooner or later.
@@ -236,11 +239,6 @@ class JobDesk:
         if job.source.kind != "upload" or upload_folder(self.settings.data_folder, job.source.path or "").is_dir():
             return True
         return job.step is Step.store and ResultFolder(self.settings.data_folder, job.id).exists()
-
-    def _remove_files(self, job: Job) -> None:
-        ResultFolder(self.settings.data_folder, job.id).remove()
-        if job.source.kind == "upload" and job.source.path:
-            remove_upload(self.settings.data_folder, job.source.path)
 
 
 async def _lock(connection: Connection, job_id: UUID) -> dict[str, Any]:

@@ -62,7 +62,8 @@ async def give_way(connection: Connection, job_id: UUID, lease: UUID) -> bool:
     """End a running job whose place in the queue was taken by one for the same study; False where none has it now."""
     cursor = await connection.execute(
         "SELECT o.id FROM jobs o JOIN jobs j ON o.study_key = j.study_key AND o.models_hash = j.models_hash"
-        " WHERE j.id = %s AND o.id <> j.id AND o.content_hash IS NULL AND o.state = 'queued'",
+        " WHERE j.id = %s AND o.id <> j.id AND o.content_hash IS NULL AND o.state = 'queued'"
+        " FOR KEY SHARE OF o",
         (job_id,),
     )
     row = await cursor.fetchone()
@@ -72,9 +73,10 @@ async def give_way(connection: Connection, job_id: UUID, lease: UUID) -> bool:
 
 
 async def _find_other(connection: Connection, attempt: Attempt, identity: dict[str, object]) -> UUID | None:
+    """The job that has the study; nobody deletes it before this one points at it."""
     cursor = await connection.execute(
         "SELECT id FROM jobs WHERE study_key = %s AND content_hash = %s AND models_hash = %s AND id <> %s"
-        " AND NOT pruned AND state IN ('queued', 'running', 'done', 'refused', 'set_aside')",
+        " AND NOT pruned AND state IN ('queued', 'running', 'done', 'refused', 'set_aside') FOR KEY SHARE",
         (identity["study_key"], identity["content_hash"], identity["models_hash"], attempt.job.id),
     )
     row = await cursor.fetchone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from api_server import RunningApi
+from psycopg.types.json import Jsonb
 from results_maker import LABELS, PIXELS, add_job, add_result
 
 pytestmark = pytest.mark.service
@@ -121,3 +122,25 @@ def test_a_deleted_job_is_gone_with_its_files(api: RunningApi) -> None:
     assert api.client.delete(f"/v1/jobs/{job_id}").status_code == 204
     assert api.client.get(f"/v1/jobs/{job_id}").json()["code"] == "job-not-found"
     assert not (api.settings.data_folder / "results" / job_id).exists()
+
+
+def test_duplicates_go_with_the_job_that_they_point_at_and_the_audit_log_names_each(api: RunningApi) -> None:
+    original = add_result(api)
+    spool = api.settings.data_folder / "spool" / "twice"
+    spool.mkdir(parents=True)
+    sent = Jsonb({"kind": "upload", "path": "twice"})
+    doubles = [add_job(api, "duplicate", duplicate_of=original, **more) for more in ({}, {"source": sent})]
+    other = add_result(api)
+    assert api.client.delete(f"/v1/jobs/{original}").status_code == 204
+    for job_id in (original, *doubles):
+        assert api.client.get(f"/v1/jobs/{job_id}").json()["code"] == "job-not-found"
+        logged = api.client.get("/v1/audit", params={"job_id": job_id, "action": "delete_job"}).json()["entries"]
+        assert [entry["outcome"] for entry in logged] == ["done"]
+    assert not spool.exists()
+    assert api.client.get(f"/v1/jobs/{other}").status_code == 200
+
+
+def test_deleting_a_duplicate_leaves_the_job_that_it_points_at(api: RunningApi, job: str) -> None:
+    duplicate = add_job(api, "duplicate", duplicate_of=job.rpartition("/")[2])
+    assert api.client.delete(f"/v1/jobs/{duplicate}").status_code == 204
+    assert api.client.get(f"{job}/report").status_code == 200

@@ -133,6 +133,23 @@ def test_a_study_whose_content_is_known_ends_as_a_duplicate(settings, run):
     run(scenario())
 
 
+def test_nothing_becomes_a_duplicate_of_a_job_that_is_being_deleted(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            known = await desk.submit(study("1.1", "a"))
+            await desk.submit(study("1.1", None, priority=20))
+            attempt = await claim_next(desk)
+            async with desk.pool.connection() as connection, connection.transaction():
+                await connection.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", (known.id,))
+                learning = asyncio.create_task(duplicates.learn_content(desk.pool, attempt, "1.1", "a"))
+                await asyncio.wait([learning], timeout=0.5)
+                await connection.execute("DELETE FROM jobs WHERE id = %s", (known.id,))
+            assert await learning is None
+            assert (await desk.get(attempt.job.id)).content_hash == "a"
+
+    run(scenario())
+
+
 def test_a_late_success_is_ignored(settings, run):
     async def scenario():
         async with open_desk(settings) as desk:

@@ -38,7 +38,7 @@ async def list_studies(
     """Say whose studies these jobs have read; one that has no report is left out."""
     jobs = [await desk.get(job_id) for job_id in dict.fromkeys(asked.job_id)]
     told = await anyio.to_thread.run_sync(_read_all, [job for job in jobs if job is not None], settings)
-    request.state.shown_jobs = [study.job_id for study in told]  # for the audit log
+    request.state.audited_jobs = [study.job_id for study in told]
     return told
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
 
 from lung_nodules.service.api.documents import Responses, json_example, problems
 from lung_nodules.service.api.schemas import EXAMPLE_JOB, JobsAsked, PriorityOrder, shown, shown_page
@@ -47,9 +48,9 @@ async def show_job(_user: Viewer, job: Named) -> Job:
 
 
 @router.delete("/jobs/{job_id}", status_code=204, responses=problems(409))
-async def delete_job(_user: Admin, job: Named, desk: Desk) -> None:
-    """Remove an ended job with its files. What is in the archive stays there."""
-    await desk.delete(job.id)
+async def delete_job(_user: Admin, job: Named, desk: Desk, request: Request) -> None:
+    """Remove an ended job with its files, and its duplicates. What is in the archive stays there."""
+    request.state.audited_jobs = await desk.delete(job.id)
 
 
 @router.post("/jobs/{job_id}/cancel", responses={**problems(409), **_ONE})
