@@ -190,6 +190,19 @@ def test_orthanc_is_closed_but_for_what_is_needed() -> None:
     assert "RegisteredUsers" not in orthanc
 
 
+def test_the_viewer_answers_to_names_of_this_machine_alone() -> None:
+    """Else a page of the web reads the archive by a name of its own that leads here (DNS rebinding)."""
+    text = (DEPLOY / "compose" / "nginx.conf").read_text(encoding="utf-8")
+    _, page, strangers, viewer = re.split(r"^    server \{$", text, flags=re.MULTILINE)
+    assert "listen 8080;" in page
+    assert re.findall(r"^ {8}(\S.*);$", strangers.partition("}")[0], re.MULTILINE) == [
+        "listen 8081 default_server",
+        "return 421",
+    ]
+    assert "listen 8081;" in viewer
+    assert re.findall(r"server_name (.*?);", viewer) == ["localhost 127.0.0.1 [::1]"]
+
+
 def test_the_build_context_is_what_is_named() -> None:
     """An allow-list: a virtual environment, data or a secret never reaches the engine."""
     lines = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()

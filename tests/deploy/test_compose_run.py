@@ -169,6 +169,9 @@ def test_the_door_lets_a_viewer_read_and_nobody_write(stack: Stack) -> None:
     request = urllib.request.Request(f"{stack.viewer}/dicom-web/studies", data=b"x", method="POST")
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(request, timeout=10)
+    foreign = urllib.request.Request(f"{stack.viewer}/dicom-web/studies", headers={"Host": "name.example:8081"})
+    with pytest.raises(urllib.error.HTTPError, match="421"):
+        urllib.request.urlopen(foreign, timeout=10)
 
 
 def test_a_study_that_is_sent_comes_back_with_results(stack: Stack, study: list[pydicom.Dataset]) -> None:
