@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -42,6 +43,18 @@ async def tell_ends(pool: Pool, settings: ServiceSettings) -> int:
     while (row := await _book(pool, settings)) is not None:
         num_told += await _tell(pool, settings, row)
     return num_told
+
+
+async def count_untold(pool: Pool) -> Mapping[str, int]:
+    """The number of ends that nobody was told: those that are `waiting` to be, and those `given_up`."""
+    query = (
+        "SELECT count(*) FILTER (WHERE given_up_at IS NULL) AS waiting, count(given_up_at) AS given_up"
+        " FROM notices WHERE told_at IS NULL"
+    )
+    async with pool.connection() as connection:
+        row = await (await connection.execute(query)).fetchone()
+    assert row is not None
+    return {state: int(number) for state, number in row.items()}
 
 
 async def _book(pool: Pool, settings: ServiceSettings) -> dict[str, Any] | None:

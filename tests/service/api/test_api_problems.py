@@ -175,12 +175,17 @@ def test_the_access_log_names_routes_and_never_paths_or_queries(
 @pytest.mark.service
 def test_metrics_hold_no_names_and_no_uids(api: RunningApi) -> None:
     job_id = add_result(api, submitted_by=MARK)
+    ended = "INSERT INTO notices (job_id, version, state, ended_at) VALUES (%s, 1, 'done', now())"
+    api.query(ended, job_id)  # of which no worker is told here
     api.client.get(f"/v1/jobs/{job_id}/report")
     api.client.get(f"/{MARK}")
     text = api.client.get("/metrics").text
     assert 'lung_nodules_http_requests_total{method="GET",route="/v1/jobs/{job_id}/report",status="200"}' in text
     assert 'lung_nodules_jobs{state="done"}' in text
     assert "lung_nodules_queue_length" in text
+    ((waiting,),) = api.query("SELECT count(*) FROM notices")
+    assert f'lung_nodules_notices_untold{{state="waiting"}} {waiting}.0' in text
+    assert 'lung_nodules_notices_untold{state="given_up"} 0.0' in text
     for secret in (job_id, MARK, "local", "1.2.826"):
         assert secret not in text
 

@@ -11,7 +11,7 @@ from webhook_receiver import receiver
 from lung_nodules.service.jobs import duplicates, ledger
 from lung_nodules.service.jobs.desk import open_desk
 from lung_nodules.service.jobs.model import JobOrder, JobState, Reason, Source
-from lung_nodules.service.jobs.notices import tell_ends
+from lung_nodules.service.jobs.notices import count_untold, tell_ends
 from lung_nodules.service.jobs.sweeping import sweep
 
 pytestmark = pytest.mark.service
@@ -51,6 +51,7 @@ def test_every_way_to_end_is_told_once_whoever_ends_it(make, run):
             await ledger.finish(desk.pool, await claim_next(desk), JobState.refused, reason)
             assert await tell_ends(desk.pool, settings) == 5
             assert await tell_ends(desk.pool, settings) == 0
+            assert await count_untold(desk.pool) == {"waiting": 0, "given_up": 0}
             notice = (await desk.get(done.id)).notice
             assert (notice.tries, notice.told_at is not None, notice.given_up_at) == (1, True, None)
             return [(str(job.id), job.source.study_instance_uid) for job in (done, double, cancelled, lost, refused)]
@@ -80,11 +81,13 @@ def test_what_is_not_taken_is_told_again_with_the_same_key_and_given_up_at_last(
             await tell_ends(desk.pool, settings)
             notice = (await desk.get(job.id)).notice
             assert (notice.tries, notice.told_at, notice.given_up_at) == (2, None, None)
+            assert await count_untold(desk.pool) == {"waiting": 1, "given_up": 0}
             await make_due(desk, "25 hours")
             await tell_ends(desk.pool, settings)
             await make_due(desk)
             await tell_ends(desk.pool, settings)
             assert (await desk.get(job.id)).notice.given_up_at is not None
+            assert await count_untold(desk.pool) == {"waiting": 0, "given_up": 1}
 
     with receiver(500) as (url, received):
         run(scenario(make(webhook={"url": url}, workers={"first_retry_s": 10}), received))
