@@ -163,6 +163,17 @@ def test_a_script_that_pushes_is_valid_and_asks_for_what_it_needs(script: str) -
         subprocess.run(["shellcheck", path], check=True)
 
 
+def test_cloud_run_says_under_which_paths_the_settings_find_the_secrets_and_what_its_logs_must_leave_out() -> None:
+    text = (DEPLOY / "gcp" / "cloud-run.yaml").read_text(encoding="utf-8")
+    spec = yaml.safe_load(text)["spec"]["template"]["spec"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]}
+    head = text.partition("apiVersion")[0]
+    for name in ("database-url", "archive-password"):
+        (item,) = next(each["secret"]["items"] for each in spec["volumes"] if each["name"] == name)
+        assert f"{mounts[name]}/{item['path']}" in head
+    assert 'httpRequest.requestUrl:"/v1/archives/"' in head
+
+
 def test_cloud_run_is_internal_with_one_gpu_and_secrets_as_files() -> None:
     service = yaml.safe_load((DEPLOY / "gcp" / "cloud-run.yaml").read_text(encoding="utf-8"))
     assert (service["apiVersion"], service["kind"]) == ("serving.knative.dev/v1", "Service")
