@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,7 +30,7 @@ from lung_nodules.service.jobs.model import Job
 from lung_nodules.service.jobs.steps import Steps
 from lung_nodules.service.settings import ServiceSettings
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("lung_nodules.service.jobs.child")  # as a program it is called __main__
 
 # Share of the time that the stages of the line take, roughly.
 _WEIGHTS = {
@@ -127,8 +128,9 @@ def _carry_out(steps: Steps, settings: ServiceSettings, order: Mapping[str, Any]
 
 
 def _describe_defect(error: Exception, order: Mapping[str, Any]) -> dict[str, Any]:
-    """A defect of ours becomes a sentence; where it arose is for the log alone."""
-    logger.debug("the step failed", exc_info=error)
+    """A defect of ours becomes a sentence; the log has where it arose, and never its text, which may quote a study."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("The step %s failed: %s at\n%s", order["step"], type(error).__name__, where)
     return _describe(InternalError(error, str(order["step"])), is_lasting=False)
 
 

@@ -139,6 +139,21 @@ def test_a_full_disk_is_outlived(settings, run, tmp_path):
     assert (job.state, job.reason, job.crashes) == (JobState.done, None, 0)
 
 
+def test_a_defect_is_logged_with_its_place_and_without_its_text(settings, run, tmp_path):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            folder = write_study(tmp_path / "study", write_to="/nowhere/Doe^Jane")
+            with worker(settings) as process:
+                return await ended(desk, await desk.submit(order(folder))), process.log.read_text()
+
+    job, log = run(scenario())
+    assert (job.state, job.reason.code) == (JobState.failed, "internal-error")
+    assert "FileNotFoundError" in job.reason.sentence
+    assert "FileNotFoundError" in log
+    assert "fixed_analysis.py" in log
+    assert "Doe^Jane" not in log + job.reason.model_dump_json()
+
+
 def test_a_running_job_is_cancelled_and_its_child_is_gone(settings, run, tmp_path):
     async def scenario():
         async with open_desk(settings) as desk:
