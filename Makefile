@@ -85,8 +85,11 @@ sbom: setup  ## CycloneDX lists of what the package, the service, this environme
 	@deploy/sbom.sh $(BIN)
 
 audit: setup  ## Ask PyPI and npm for known holes in all that is installed and in the page; needs both. docs/deployment.md: without.
-	$(BIN)/pip-audit --local --skip-editable --progress-spinner off
-	@PYTHONPATH=$(PAGE) $(BIN)/python -c 'import sys, build; sys.exit(build.run_npm("audit", "--audit-level=high"))'
+	@mkdir -p build; code=0; \
+	$(BIN)/pip-audit --local --skip-editable --progress-spinner off --format json 2>build/audit.log \
+	| $(BIN)/python deploy/audit.py || code=1; \
+	PYTHONPATH=$(PAGE) $(BIN)/python -c 'import sys, build; sys.exit(build.run_npm("audit", "--audit-level=high"))' || code=1; \
+	exit $$code
 
 clean:  ## Remove everything that the other targets made.
 	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
