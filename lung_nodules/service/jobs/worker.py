@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from lung_nodules.service.jobs.patience import PatientConnector
 from lung_nodules.service.jobs.pruning import prune
 from lung_nodules.service.jobs.sweeping import sweep
 from lung_nodules.service.jobs.tickets import QUEUE, TASK, make_queue
-from lung_nodules.service.settings import ServiceSettings
+from lung_nodules.service.settings import ServiceSettings, WorkersSettings
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +44,14 @@ async def _run(settings: ServiceSettings) -> None:
         async with pool.connection() as connection:
             await prepare_database(connection)
         reader = Reader(settings, pool)
+        workers, results = settings.workers, settings.results
         others = [
-            asyncio.create_task(_care(pool, settings), name="sweeping and pruning"),
-            asyncio.create_task(_tell(pool, settings), name="telling of ends"),
+            asyncio.create_task(_repeat(name, care, pause_s))
+            for name, care, pause_s in (
+                ("sweeping", lambda: _sweep(pool, workers), workers.lease_s / 2),
+                ("making room", lambda: prune(pool, settings), results.prune_every_s),
+                ("telling of ends", lambda: tell_ends(pool, settings), workers.poll_s),
+            )
         ]
         try:
             ended = await _until_signal(_take_tickets(settings, reader), settings.workers.grace_s + _LAST_S)
@@ -109,30 +114,20 @@ async def _take_tickets_once(settings: ServiceSettings, reader: Reader) -> None:
         )
 
 
-async def _care(pool: Pool, settings: ServiceSettings) -> None:
-    """Put right what others left behind, twice a lease; make room now and then."""
-    loop = asyncio.get_running_loop()
-    next_prune = loop.time()
+async def _repeat(name: str, care: Callable[[], Awaitable[object]], pause_s: float) -> None:
+    """Care for what others left behind, whatever fails: a worker that reads and no longer cares would look well."""
     while True:
         try:
-            swept = await sweep(pool, settings.workers)
-            if swept.num_lost or swept.num_without_ticket:
-                logger.warning("%d lost workers' jobs, %d without a ticket", swept.num_lost, swept.num_without_ticket)
-            if loop.time() >= next_prune:
-                next_prune = loop.time() + settings.results.prune_every_s
-                await prune(pool, settings)
+            await care()
         except TRANSIENT:
-            logger.info("the database is away; care of the queue waits")
-        except OSError as error:
-            logger.warning("no room was made: %s", type(error).__name__)
-        await asyncio.sleep(settings.workers.lease_s / 2)
+            logger.info("the database is away; %s waits", name)
+        except Exception as error:
+            logger.error("%s failed: %s", name, type(error).__name__)  # noqa: TRY400  # a text may hold what was read
+        await asyncio.sleep(pause_s)
 
 
-async def _tell(pool: Pool, settings: ServiceSettings) -> None:
-    """Tell the webhook of the ends of jobs, whoever ended them."""
-    while True:
-        try:
-            await tell_ends(pool, settings)
-        except TRANSIENT:
-            logger.info("the database is away; telling waits")
-        await asyncio.sleep(settings.workers.poll_s)
+async def _sweep(pool: Pool, workers: WorkersSettings) -> None:
+    """Put right what others left behind, twice a lease."""
+    swept = await sweep(pool, workers)
+    if swept.num_lost or swept.num_without_ticket:
+        logger.warning("%d lost workers' jobs, %d without a ticket", swept.num_lost, swept.num_without_ticket)

@@ -168,3 +168,26 @@ def test_the_job_is_done_before_it_is_told_and_a_killed_worker_forgets_nothing(m
     job, late = run(scenario(make(webhook={"url": url, "timeout_s": 1}), received))
     assert {body["job_id"] for body in bodies(late)} == {str(job.id)}
     assert {body["state"] for body in bodies(late)} == {"done"}
+
+
+def test_a_worker_goes_on_telling_after_what_nobody_expected(make, run):
+    async def scenario(settings, received):
+        async with open_desk(settings) as desk, desk.pool.connection() as connection:
+            await connection.execute("ALTER TABLE notices RENAME TO notices_away")
+            with worker(settings) as process:
+
+                async def failed():
+                    return b"telling of ends failed: UndefinedTable" in process.log.read_bytes()
+
+                await until(failed)
+                await connection.execute("ALTER TABLE notices_away RENAME TO notices")
+                job = await desk.submit(study("1.1"))
+                await desk.cancel(job.id)
+
+                async def told():
+                    return received
+
+                await until(told)
+
+    with receiver(204) as (url, received):
+        run(scenario(make(webhook={"url": url}), received))
