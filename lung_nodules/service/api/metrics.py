@@ -59,7 +59,7 @@ class Metrics:
             self._jobs.labels(str(state)).set(number)
         self._waiting.set(await desk.queue_length())
         self._oldest.set(await desk.oldest_waiting_s())
-        for state, number in (await count_untold(desk.pool)).items():
-            self._untold.labels(state).set(number)
+        for word, number in (await count_untold(desk.pool)).items():
+            self._untold.labels(word).set(number)
         self._workers.set(num_workers)
         return generate_latest(self.registry)
