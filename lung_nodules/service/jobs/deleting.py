@@ -23,14 +23,17 @@ async def delete_with_duplicates(connection: Connection, job: Job, data_folder: 
     query = f"SELECT {COLUMNS} FROM jobs WHERE duplicate_of = %s ORDER BY number FOR UPDATE"  # noqa: S608
     rows = await (await connection.execute(query.encode(), (job.id,))).fetchall()
     doomed = [job, *map(read_job, rows)]
-    for each in doomed:  # first: no row, and nobody knows of them
-        await asyncio.to_thread(_remove_files, each, data_folder)
     ids = [each.id for each in doomed]
+    for each in doomed:  # first: no row, and nobody knows of them
+        await asyncio.to_thread(ResultFolder(data_folder, each.id).remove)
+        path = each.source.path if each.source.kind == "upload" else None
+        if path and not await _is_of_others(connection, path, ids):
+            await asyncio.to_thread(remove_upload, data_folder, path)
     await connection.execute("DELETE FROM jobs WHERE id = ANY(%s)", (ids,))
     return ids
 
 
-def _remove_files(job: Job, data_folder: Path) -> None:
-    ResultFolder(data_folder, job.id).remove()
-    if job.source.kind == "upload" and job.source.path:
-        remove_upload(data_folder, job.source.path)
+async def _is_of_others(connection: Connection, path: str, ids: Sequence[UUID]) -> bool:
+    """Whether an upload is another job's, too (`remains.give_up_upload`), which will take it away when it has ended."""
+    query = "SELECT FROM jobs WHERE source->>'kind' = 'upload' AND source->>'path' = %s AND id <> ALL(%s) LIMIT 1"
+    return await (await connection.execute(query, (path, list(ids)))).fetchone() is not None

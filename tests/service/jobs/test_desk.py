@@ -282,6 +282,24 @@ def test_deleting_takes_the_files_too(settings, run):
     run(scenario())
 
 
+def test_deleting_leaves_an_upload_that_another_job_is_to_read(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            upload = settings.data_folder / "spool" / "u1"
+            upload.mkdir(parents=True)
+            sent = JobOrder(source=Source(kind="upload", path="u1"))
+            first = await desk.submit(sent)
+            await desk.cancel(first.id)
+            second = await desk.submit(sent)
+            await desk.delete(first.id)
+            assert upload.is_dir()
+            await desk.cancel(second.id)
+            await desk.delete(second.id)
+            assert not upload.exists()
+
+    run(scenario())
+
+
 def test_pages_are_whole_and_in_order_while_jobs_arrive(settings, run):
     async def scenario():
         async with open_desk(settings) as desk:
