@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +15,7 @@ from uuid import UUID
 from lung_nodules.errors import Refusal
 from lung_nodules.service.database.pool import Pool
 from lung_nodules.service.jobs import duplicates, ledger
-from lung_nodules.service.jobs.child_link import ChildCrashed, ChildLink, StepRefused, Tell
+from lung_nodules.service.jobs.child_link import ChildCrashed, ChildLink, StepRefused
 from lung_nodules.service.jobs.lease import Attempt, LeaseLost
 from lung_nodules.service.jobs.model import JobState, JobSummary, Reason, Step
 from lung_nodules.service.jobs.models_hash import hash_models
@@ -24,16 +23,25 @@ from lung_nodules.service.jobs.patience import patiently
 from lung_nodules.service.jobs.places import remove_attempt, staging_folder, work_folder
 from lung_nodules.service.jobs.remains import give_up_upload
 from lung_nodules.service.jobs.results import ResultFolder
+from lung_nodules.service.jobs.step_progress import make_teller
 from lung_nodules.service.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)
 
-# Where each step begins and ends in a job's progress.
-_SPANS = {Step.fetch: (0.0, 0.25), Step.analyse: (0.25, 0.9), Step.store: (0.9, 1.0)}
+_NOT_DONE = {Step.fetch: "The study was not fetched", Step.store: "The results were not stored"}
 
 
 class _CancelRequested(Exception):  # noqa: N818  # a wish
     """Somebody wants the job to end."""
+
+
+def _out_of_time(at: Step, limit_s: float) -> Exception:
+    """Only the analysis is the study's fault: an archive that is slow may be faster another time."""
+    if at is Step.analyse:
+        return ChildCrashed(f"was not done within {limit_s:g} s", "time-limit")
+    sentence = f"{_NOT_DONE[at]} within {limit_s:g} s."
+    reason = Reason(code="time-limit", sentence=sentence, advice="See whether the archive, or the disk, is slow.")
+    return StepRefused(reason, heals=True, is_input=False)
 
 
 class Reader:
@@ -48,6 +56,7 @@ class Reader:
         self._settings = settings
         self._pool = pool
         self._link = ChildLink(settings)
+        self._at = Step.fetch  # `analyse` only while the child is at it
 
     async def close(self) -> None:
         """End the child."""
@@ -59,6 +68,7 @@ class Reader:
         if attempt is None:
             return
         logger.info("job %s: attempt %d", job_id, attempt.job.attempts)
+        self._at = Step.fetch
         try:
             await self._watched(attempt)
         except LeaseLost:
@@ -94,7 +104,10 @@ class Reader:
         limit = self._settings.workers.time_limit_s
         done, _ = await asyncio.wait((work, beats), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if not done:
-            raise ChildCrashed(f"was not done within {limit:g} s", "time-limit")
+            at = self._at
+            await self._stop(work)
+            await self._link.kill()
+            raise _out_of_time(at, limit)
         await (work if work in done else beats)
 
     async def _steps(self, attempt: Attempt) -> None:
@@ -138,8 +151,9 @@ class Reader:
         """Have the study; None where the job has turned out to be a duplicate, and has ended."""
         await patiently(lambda: ledger.enter_step(self._pool, attempt, Step.fetch))
         into = str(work_folder(self._settings.data_folder, attempt.lease))
+        tell = make_teller(self._pool, attempt, Step.fetch, self._settings.workers.progress_s)
         for step in ("survey", "fetch"):  # a duplicate is best known before anything is fetched
-            found = await self._link.ask(step, attempt.job, self._teller(attempt, Step.fetch), into=into)
+            found = await self._link.ask(step, attempt.job, tell, into=into)
             uid, content = found["study_instance_uid"], found["content_hash"]
             if not content:
                 continue
@@ -151,33 +165,22 @@ class Reader:
         await patiently(lambda: ledger.enter_step(self._pool, attempt, Step.analyse))
         staging = staging_folder(self._settings.data_folder, attempt.lease)
         more = {"folder": found["folder"], "content_hash": found["content_hash"], "into": str(staging)}
-        result = await self._link.ask("analyse", attempt.job, self._teller(attempt, Step.analyse), **more)
+        tell = make_teller(self._pool, attempt, Step.analyse, self._settings.workers.progress_s)
+        self._at = Step.analyse
+        result = await self._link.ask("analyse", attempt.job, tell, **more)
+        self._at = Step.store
         summary = JobSummary.model_validate(result)
         put_in_place = partial(ResultFolder(self._settings.data_folder, attempt.job.id).take, staging)
         await patiently(lambda: ledger.accept_results(self._pool, attempt, summary, put_in_place))
 
     async def _store(self, attempt: Attempt) -> None:
+        self._at = Step.store
         await patiently(lambda: ledger.enter_step(self._pool, attempt, Step.store))
         if self._settings.destinations:
-            result = await self._link.ask("store", attempt.job, self._teller(attempt, Step.store))
+            tell = make_teller(self._pool, attempt, Step.store, self._settings.workers.progress_s)
+            result = await self._link.ask("store", attempt.job, tell)
             num_stored = result["num_stored"]
             await patiently(lambda: ledger.note_stored(self._pool, attempt, num_stored))
-
-    def _teller(self, attempt: Attempt, step: Step) -> Tell:
-        """What is called with a step's progress; writes it down now and then."""
-        begin, end = _SPANS[step]
-        last_at, last_stage = 0.0, ""
-
-        async def tell(share: float, stage: str) -> None:
-            nonlocal last_at, last_stage
-            now = time.monotonic()
-            if now - last_at < self._settings.workers.progress_s and (stage == last_stage or now - last_at < 0.1):
-                return
-            last_at, last_stage = now, stage
-            whole = begin + (end - begin) * share
-            await patiently(lambda: ledger.tell_progress(self._pool, attempt, step, whole, stage))
-
-        return tell
 
     async def _beats(self, attempt: Attempt) -> None:
         """Signs of life until the lease is lost or somebody wants the job to end."""

@@ -66,26 +66,43 @@ def test_failures_are_counted_until_the_job_comes_further(settings, run):
     run(scenario())
 
 
+async def read_to_its_end(settings):
+    """What becomes of a study of an archive."""
+    async with open_desk(settings) as desk:
+        job = await desk.submit(study("1.2.3"))
+        with worker(settings):
+
+            async def ended():
+                found = await desk.get(job.id)
+                return found if found.state in ENDED else None
+
+            return await until(ended)
+
+
+def archive_at(port, **more):
+    return {"pacs": {"kind": "dicomweb", "url": f"http://127.0.0.1:{port}/dicom-web", **more}}
+
+
 @pytest.mark.service
 def test_what_does_not_heal_in_its_time_is_failed_with_its_reason(make, run):
     with socket.socket() as nobody:  # bound, and nobody listens
         nobody.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/dicom-web"
-        pacs = {"kind": "dicomweb", "url": url, "retries": {"max_tries": 1}}
+        archives = archive_at(nobody.getsockname()[1], retries={"max_tries": 1})
         workers = {"heal_within_s": 4, "longest_retry_s": 0.4}
-
-        async def scenario(settings):
-            async with open_desk(settings) as desk:
-                job = await desk.submit(study("1.2.3"))
-                with worker(settings):
-
-                    async def ended():
-                        found = await desk.get(job.id)
-                        return found if found.state in ENDED else None
-
-                    return await until(ended)
-
-        job = run(scenario(make(archives={"pacs": pacs}, workers=workers)))
+        job = run(read_to_its_end(make(archives=archives, workers=workers)))
     assert (job.state, job.reason.code) == (JobState.failed, "archive-unreachable")
     assert 4 <= (job.finished_at - job.failing_since).total_seconds() < 20
     assert job.attempts > 4
+
+
+@pytest.mark.service
+def test_an_archive_that_is_too_slow_is_no_crash_of_the_study(make, run):
+    with socket.socket() as silent:  # takes connections, and never answers
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(64)
+        archives = archive_at(silent.getsockname()[1], retries={"max_tries": 1})
+        workers = {"heal_within_s": 6, "longest_retry_s": 0.4, "time_limit_s": 2, "max_crashes": 2}
+        job = run(read_to_its_end(make(archives=archives, workers=workers)))
+    assert (job.state, job.reason.code, job.crashes) == (JobState.failed, "time-limit", 0)
+    assert job.reason.sentence == "The study was not fetched within 2 s."
+    assert job.attempts > 2

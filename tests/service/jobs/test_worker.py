@@ -178,8 +178,8 @@ def test_a_running_job_is_cancelled_and_its_child_is_gone(settings, run, tmp_pat
     assert (again.state, again.cancel_requested) == (JobState.queued, False)
 
 
-def test_a_study_that_takes_too_long_is_ended_and_set_aside(make, run, tmp_path):
-    settings = make(workers={"time_limit_s": 1.5})
+def test_a_study_whose_analysis_takes_too_long_is_ended_and_set_aside(make, run, tmp_path):
+    settings = make(workers={"time_limit_s": 6})  # enough to start the child and fetch
 
     async def scenario():
         async with open_desk(settings) as desk:
