@@ -230,11 +230,8 @@ class Reader:
         await patiently(lambda: ledger.finish(self._pool, attempt, state, reason, counts_as=counts_as))
 
     async def _leave(self, attempt: Attempt) -> None:
-        """Give the job back because the worker stops, or end it because somebody wants so."""
-        if await ledger.beat(self._pool, attempt):
-            await ledger.finish(self._pool, attempt, JobState.cancelled)
-        else:
-            await ledger.put_back(self._pool, attempt, timedelta(), None, counts_as=None)
+        """Give the job back because the worker stops, or because somebody wants it to end."""
+        await ledger.put_back(self._pool, attempt, timedelta(), None, counts_as=None)
 
     async def _stop(self, task: asyncio.Task[None]) -> None:
         task.cancel()

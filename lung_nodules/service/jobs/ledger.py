@@ -158,7 +158,7 @@ async def read_failures(pool: Pool, attempt: Attempt) -> tuple[int, float]:
 async def put_back(
     pool: Pool, attempt: Attempt, delay: timedelta, reason: Reason | None, *, counts_as: str | None
 ) -> None:
-    """Queue the job again, with a new ticket.
+    """Queue the job again, with a new ticket; where somebody wants it to end, end it as cancelled.
 
     Args:
         pool: Of the worker.
@@ -181,20 +181,26 @@ async def put_back_within(
 
     A job that was queued anew for the same study meanwhile, before its content is known, takes this one's place.
     """
+    wanted = "SELECT priority, cancel_requested FROM jobs WHERE id = %s AND lease = %s FOR UPDATE"
+    row = await (await connection.execute(wanted, (job_id, lease))).fetchone()
+    if row is None:
+        raise LeaseLost
     counts = "" if counts_as is None else _COUNTS[counts_as]
+    if row["cancel_requested"]:
+        over = f"{counts}state = 'cancelled', lease = NULL, finished_at = now(), stage = '', reason = NULL"
+        await connection.execute(f"UPDATE jobs SET {over} WHERE id = %s".encode(), (job_id,))  # noqa: S608
+        return
     change = f"{counts}state = 'queued', lease = NULL, progress = 0, stage = '', reason = %s"
-    query = f"UPDATE jobs SET {change} WHERE id = %s AND lease = %s RETURNING priority"  # noqa: S608
+    query = f"UPDATE jobs SET {change} WHERE id = %s"  # noqa: S608
     while True:
         try:
             async with connection.transaction():
-                row = await (await connection.execute(query.encode(), (_json(reason), job_id, lease))).fetchone()
+                await connection.execute(query.encode(), (_json(reason), job_id))
         except errors.UniqueViolation:
             if await give_way(connection, job_id, lease):
                 return
         else:
             break
-    if row is None:
-        raise LeaseLost
     await issue_ticket(connection, job_id, row["priority"], delay)
 
 

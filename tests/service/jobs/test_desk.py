@@ -237,6 +237,23 @@ def test_what_failed_while_it_was_stored_is_tried_again_and_not_read_anew(settin
     run(scenario())
 
 
+@pytest.mark.parametrize("counts_as", ["crashes", "failures", None])
+def test_what_is_cancelled_while_its_attempt_goes_wrong_ends_at_once(settings, run, counts_as):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            job = await desk.submit(study("1.1"))
+            attempt = await claim_next(desk)
+            await desk.cancel(job.id)
+            reason = Reason(code="x", sentence="X.")
+            await ledger.put_back(desk.pool, attempt, timedelta(hours=1), reason, counts_as=counts_as)
+            now = await desk.get(job.id)
+            assert (now.state, now.reason, now.crashes) == (JobState.cancelled, None, int(counts_as == "crashes"))
+            assert now.finished_at is not None
+            assert (await desk.retry(job.id)).cancel_requested is False
+
+    run(scenario())
+
+
 def test_what_cannot_be_done_to_a_job_is_a_conflict(settings, run):
     async def scenario():
         async with open_desk(settings) as desk:
