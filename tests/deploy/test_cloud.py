@@ -171,7 +171,7 @@ def test_cloud_run_says_under_which_paths_the_settings_find_the_secrets_and_what
     for name in ("database-url", "archive-password"):
         (item,) = next(each["secret"]["items"] for each in spec["volumes"] if each["name"] == name)
         assert f"{mounts[name]}/{item['path']}" in head
-    assert 'httpRequest.requestUrl:"/v1/archives/"' in head
+    assert 'httpRequest.requestUrl:"/v1/jobs?"' in head
 
 
 def test_cloud_run_is_internal_with_one_gpu_and_secrets_as_files() -> None:

@@ -111,6 +111,10 @@ class ArchiveEntry(BaseModel):
 class StudiesAsked(_In):
     """Which studies to look for; what is left out does not narrow."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"patient_name": "Doe*", "first_date": "2026-01-01", "limit": 20}]}
+    )
+
     study_instance_uid: StudyUid | None = None
     patient_id: Identifier = Field("", description="Exact.")
     patient_name: Words = Field("", description="As DICOM writes it: Family^Given. * and ? are wildcards.")

@@ -48,7 +48,7 @@ def test_only_names_of_archives_are_taken(pacs: RunningApi) -> None:
         assert archive not in response.text
     assert submit(pacs, "1.2.4", archive=None).json()["code"] == "archive-needed"
     assert submit(pacs, "1.2.4", archive="evil").json()["code"] == "archive-unknown"
-    assert pacs.client.get("/v1/archives/evil/studies").json()["code"] == "archive-unknown"
+    assert pacs.client.post("/v1/archives/evil/search", json={}).json()["code"] == "archive-unknown"
 
 
 def test_archives_are_listed_without_their_addresses(pacs: RunningApi) -> None:
@@ -59,12 +59,12 @@ def test_archives_are_listed_without_their_addresses(pacs: RunningApi) -> None:
 
 
 def test_an_empty_archive_has_no_studies(pacs: RunningApi) -> None:
-    assert pacs.client.get("/v1/archives/pacs/studies", params={"patient_id": "P7"}).json()["studies"] == []
+    assert pacs.client.post("/v1/archives/pacs/search", json={"patient_id": "P7"}).json()["studies"] == []
 
 
 @pytest.mark.parametrize("query", [{"patient_id": "*"}, {"patient_id": "a\\b"}, {"first_date": "soon"}, {"x": "1"}])
-def test_a_query_that_cannot_be_asked_is_refused(pacs: RunningApi, query: dict[str, str]) -> None:
-    assert pacs.client.get("/v1/archives/pacs/studies", params=query).json()["code"] == "invalid-request"
+def test_a_search_that_cannot_be_asked_is_refused(pacs: RunningApi, query: dict[str, str]) -> None:
+    assert pacs.client.post("/v1/archives/pacs/search", json=query).json()["code"] == "invalid-request"
 
 
 def test_the_alias_takes_a_uid_and_an_upload(pacs: RunningApi) -> None:

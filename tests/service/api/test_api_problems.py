@@ -160,13 +160,13 @@ def test_the_access_log_names_routes_and_never_paths_or_queries(
     job_id = add_result(api)
     api.client.get(f"/v1/jobs/{job_id}/files", params={"PatientName": MARK})
     api.client.get(f"/patients/{MARK}")
-    api.client.get(f"/v1/archives/{MARK}/studies", params={"patient_id": MARK})
+    api.client.post(f"/v1/archives/{MARK}/search", json={"patient_id": MARK})
     api.client.request(MARK.replace("^", ""), "/v1/jobs")
     lines = [record.getMessage() for record in caplog.records if record.name == "lung_nodules.service.access"]
     assert lines[0].startswith("GET /v1/jobs/{job_id}/files 200 ")
     assert f"job={job_id}" in lines[0]
     assert lines[1].startswith("GET - 404 ")
-    assert lines[2].startswith("GET /v1/archives/{name}/studies 404 ")
+    assert lines[2].startswith("POST /v1/archives/{name}/search 404 ")
     assert lines[3].startswith("other ")
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith(("httpcore", "httpx"))]
     assert MARK not in " ".join(ours)

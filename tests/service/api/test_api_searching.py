@@ -41,7 +41,7 @@ def pacs(
 
 
 def search(api: RunningApi, **query: Any) -> Any:
-    return api.client.get("/v1/archives/pacs/studies", params=query).json()
+    return api.client.post("/v1/archives/pacs/search", json=query).json()
 
 
 def test_studies_are_found_newest_first_and_say_whose_they_are(pacs: RunningApi) -> None:
@@ -114,6 +114,13 @@ def test_a_search_is_audited_and_who_was_sought_and_found_is_nowhere_written(
     written += "".join(path.read_text() for path in (pacs.settings.data_folder / "audit").iterdir())
     assert "Jane" not in written
     assert "P-1" not in written
+
+
+def test_a_search_takes_nothing_from_its_address_which_proxies_log(pacs: RunningApi) -> None:
+    found = pacs.client.post("/v1/archives/pacs/search", params={"patient_id": "P-1"}, json={}).json()
+    assert len(found["studies"]) == len(NAMES)
+    by_address = pacs.client.get("/v1/archives/pacs/studies", params={"patient_id": "P-1"})
+    assert (by_address.status_code, by_address.json()["code"]) == (404, "no-such-path")
 
 
 def with_report(api: RunningApi, **columns: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from fastapi import Path as PathParameter
 
 from lung_nodules.service.api.documents import problems
@@ -37,11 +37,9 @@ async def list_archives(_user: Viewer, settings: Settings) -> list[ArchiveEntry]
     ]
 
 
-@router.get("/{name}/studies", responses=problems(502, 504))
-async def find_studies(
-    _user: Operator, settings: Settings, name: Name, asked: Annotated[StudiesAsked, Query()]
-) -> StudiesPage:
-    """Look for studies in an archive, newest first. The query is not logged; let no proxy in front log it either."""
+@router.post("/{name}/search", responses=problems(502, 504))
+async def find_studies(_user: Operator, settings: Settings, name: Name, asked: StudiesAsked) -> StudiesPage:
+    """Look for studies in an archive, newest first. What is sought stands in the body: addresses end in logs."""
     if name not in settings.archives:
         raise ProblemRefusal(404, "archive-unknown", "There is no archive of that name.", "See GET /v1/archives.")
     return await search_archive(settings, name, asked)

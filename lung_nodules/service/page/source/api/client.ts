@@ -53,8 +53,9 @@ export interface StudySearch {
   readonly cursor?: string;
 }
 
+/** What is sought stands in the body, because addresses end in logs. */
 export const findStudies = (archive: string, search: StudySearch, signal: AbortSignal) =>
-  read(`archives/${encodeURIComponent(archive)}/studies?${queryOf({ ...search })}`, desk.FoundPageSchema, { signal });
+  read(`archives/${encodeURIComponent(archive)}/search`, desk.FoundPageSchema, { ...asJson("POST", search), signal });
 
 export interface AuditFilter {
   readonly actor?: string;
