@@ -33,7 +33,7 @@ from lung_nodules.service.jobs.orders import change, count_waiting, fetch, find_
 from lung_nodules.service.jobs.places import upload_folder
 from lung_nodules.service.jobs.results import ResultFolder
 from lung_nodules.service.jobs.rows import COLUMNS, FORGIVEN, read_job
-from lung_nodules.service.jobs.tickets import abort_ticket, issue_ticket, void_ticket
+from lung_nodules.service.jobs.tickets import abort_ticket, issue_ticket, reissue_ticket, void_ticket
 from lung_nodules.service.settings import ServiceSettings
 
 
@@ -169,7 +169,7 @@ class JobDesk:
             return await delete_with_duplicates(connection, read_job(row), self.settings.data_folder)
 
     async def set_priority(self, job_id: UUID, priority: int) -> Job:
-        """Let a queued job go sooner or later.
+        """Let a queued job go sooner or later; one that pauses before it is tried again goes on pausing.
 
         Raises:
             JobNotFound: There is none.
@@ -179,8 +179,7 @@ class JobDesk:
             row = await _lock(connection, job_id)
             if row["state"] != JobState.queued:
                 raise JobConflict("job-not-queued", "Only a job that waits can go sooner or later.")
-            await void_ticket(connection, row["ticket"])
-            await issue_ticket(connection, job_id, priority)
+            await reissue_ticket(connection, job_id, row["ticket"], priority)
             return await change(connection, job_id, "priority = %s", priority)
 
     async def follow(self, job_id: UUID | None = None) -> AsyncIterator[Job]:

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 from lung_nodules.service.database.pool import Connection
 from lung_nodules.service.jobs.model import Job, JobOrder, JobState, QueueFull
 from lung_nodules.service.jobs.rows import COLUMNS, NUMBER_VERSION, label_of, read_job, study_key
-from lung_nodules.service.jobs.tickets import issue_ticket, void_ticket
+from lung_nodules.service.jobs.tickets import issue_ticket, reissue_ticket
 from lung_nodules.service.settings import QueueSettings
 
 _READ_AND_NOT_DONE = "(state IN ('failed', 'cancelled') AND step = 'store')"
@@ -34,8 +34,7 @@ async def find_same(connection: Connection, order: JobOrder, models_hash: str) -
     if row is None:
         return None
     if row["state"] == JobState.queued and order.priority > row["priority"]:
-        await void_ticket(connection, row["ticket"])
-        await issue_ticket(connection, row["id"], order.priority)
+        await reissue_ticket(connection, row["id"], row["ticket"], order.priority)
         return await change(connection, row["id"], "priority = %s", order.priority)
     return read_job(row)
 

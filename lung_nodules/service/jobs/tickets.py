@@ -46,6 +46,14 @@ async def issue_ticket(connection: Connection, job_id: UUID, priority: int, dela
     return ticket
 
 
+async def reissue_ticket(connection: Connection, job_id: UUID, ticket: int | None, priority: int) -> None:
+    """Issue a ticket of another priority in the place of one; what is left of its delay stays."""
+    left = "SELECT scheduled_at - now() AS delay FROM procrastinate_jobs WHERE id = %s AND scheduled_at > now()"
+    row = await (await connection.execute(left, (ticket,))).fetchone()
+    await void_ticket(connection, ticket)
+    await issue_ticket(connection, job_id, priority, row["delay"] if row else timedelta())
+
+
 async def void_ticket(connection: Connection, ticket: int | None) -> None:
     """Take a ticket out of the queue if nobody has it yet."""
     await connection.execute("SELECT procrastinate_cancel_job_v1(%s, false, true)", (ticket,))

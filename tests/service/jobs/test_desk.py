@@ -237,6 +237,29 @@ def test_what_failed_while_it_was_stored_is_tried_again_and_not_read_anew(settin
     run(scenario())
 
 
+@pytest.mark.parametrize("is_ordered_again", [False, True])
+def test_a_job_that_pauses_goes_on_pausing_when_it_is_made_more_urgent(settings, run, is_ordered_again):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            job = await desk.submit(study("1.1"))
+            reason = Reason(code="x", sentence="X.")
+            await ledger.put_back(
+                desk.pool, await claim_next(desk), timedelta(minutes=10), reason, counts_as="failures"
+            )
+            if is_ordered_again:
+                raised = await desk.submit(study("1.1", priority=20))
+            else:
+                raised = await desk.set_priority(job.id, 20)
+            assert (raised.id, raised.priority) == (job.id, 20)
+            async with desk.pool.connection() as connection:
+                query = "SELECT priority, scheduled_at - now() AS pause FROM procrastinate_jobs WHERE status = 'todo'"
+                rows = await (await connection.execute(query)).fetchall()
+            assert [row["priority"] for row in rows] == [20]
+            assert 590 < rows[0]["pause"].total_seconds() <= 600
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("counts_as", ["crashes", "failures", None])
 def test_what_is_cancelled_while_its_attempt_goes_wrong_ends_at_once(settings, run, counts_as):
     async def scenario():
