@@ -8,6 +8,7 @@ we know of lies there. What counts is the address that a connection has: see `co
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -31,6 +32,23 @@ def is_forbidden(host: str) -> bool:
     except ValueError:
         return False
     return address.is_link_local or address.is_multicast or address.is_unspecified or address in METADATA
+
+
+def check_host(host: str) -> str:
+    """Give back the host of a setting.
+
+    Raises:
+        ValueError: It is an address that is never asked.
+    """
+    if is_forbidden(host):
+        raise ValueError(NEVER_ASKED)
+    return host
+
+
+def check_url(url: str) -> str:
+    """Likewise a URL, by its host."""
+    check_host(urlsplit(url).hostname or "")
+    return url
 
 
 def _innermost(address: Address) -> Address:

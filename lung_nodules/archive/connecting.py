@@ -1,9 +1,10 @@
-"""Connections that look where they lead, before a byte is sent: for `requests`, and for `urllib.request`."""
+"""Connections that look where they lead, before a byte is sent: for `requests`, `urllib.request`, and TLS."""
 
 from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import urllib.request
 from typing import Any
 
@@ -40,6 +41,24 @@ class GuardedHandler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         """Open an encrypted connection."""
         return self.do_open(_TlsConnection, req)
+
+
+class GuardedContext(ssl.SSLContext):
+    """Checks certificates as Python does by default, and encrypts no connection to a forbidden address.
+
+    Raises:
+        ForbiddenAddress: From `wrap_socket`.
+    """
+
+    def __new__(cls) -> GuardedContext:
+        """Make one for a client."""
+        context = super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+        context.load_default_certs()
+        return context
+
+    def wrap_socket(self, sock: socket.socket, *arguments: Any, **more: Any) -> ssl.SSLSocket:
+        """Look where a connected socket leads before the first word of TLS."""
+        return super().wrap_socket(_check_peer(sock), *arguments, **more)
 
 
 class _PlainConnection(http.client.HTTPConnection):

@@ -12,7 +12,9 @@ from pydicom import Dataset
 from pynetdicom import AE, _config, build_context
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AddressInformation
 
+from lung_nodules.archive.addresses import is_forbidden
 from lung_nodules.archive.quiet import quieten_libraries
 from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.archive.settings import DimseSettings
@@ -73,10 +75,11 @@ def associate(
     entity.acse_timeout = settings.connect_timeout_s
     entity.dimse_timeout = settings.read_timeout_s
     entity.network_timeout = settings.read_timeout_s
+    address = _address_of(settings)
     tls = (make_tls_context(settings), settings.host) if settings.tls else None
     with quiet_pydicom():
         association = entity.associate(
-            settings.host,
+            address,
             settings.port,
             contexts=list(contexts),
             ae_title=settings.ae_title,
@@ -85,7 +88,7 @@ def associate(
             tls_args=tls,
         )
         if not association.is_established:
-            raise _refusal_of(association, settings)
+            raise _refusal_of(association, settings, address)
         try:
             yield association
         finally:
@@ -145,7 +148,18 @@ def code_of(status: Dataset) -> int | None:
     return None if code is None else int(code)
 
 
-def _refusal_of(association: Association, settings: DimseSettings) -> ArchiveRefusal:
+def _address_of(settings: DimseSettings) -> str:
+    """The address to connect to, and no name that could come to lead elsewhere after it was looked at."""
+    try:
+        address: str = AddressInformation.from_addr_port(settings.host, settings.port).address
+    except (OSError, UnicodeError) as error:
+        raise ArchiveRefusal("archive-unreachable", "The archive's name leads to no address.") from error
+    if is_forbidden(address):
+        raise ArchiveRefusal("archive-origin", "The archive's name leads to an address that is never asked.")
+    return address
+
+
+def _refusal_of(association: Association, settings: DimseSettings, address: str) -> ArchiveRefusal:
     """Why an association was not opened."""
     if association.is_rejected:
         answer = association.acceptor.primitive
@@ -159,13 +173,13 @@ def _refusal_of(association: Association, settings: DimseSettings) -> ArchiveRef
         return ArchiveRefusal("archive-auth", "The archive rejected the association.")
     if association.rejected_contexts and not association.accepted_contexts:
         return ArchiveRefusal("archive-not-supported", "The archive supports none of what was asked for.")
-    return _diagnose_connection(settings)
+    return _diagnose_connection(settings, address)
 
 
-def _diagnose_connection(settings: DimseSettings) -> ArchiveRefusal:
+def _diagnose_connection(settings: DimseSettings, address: str) -> ArchiveRefusal:
     """Connect once more without DICOM, as pynetdicom does not say why a connection failed."""
     try:
-        with socket.create_connection((settings.host, settings.port), settings.connect_timeout_s) as plain:
+        with socket.create_connection((address, settings.port), settings.connect_timeout_s) as plain:
             if settings.tls:
                 with make_tls_context(settings).wrap_socket(plain, server_hostname=settings.host):
                     pass

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, IPvAnyNetwork, field_validator, model_validator
+from pydantic import AfterValidator, Field, IPvAnyNetwork, field_validator, model_validator
 
-from lung_nodules.archive.addresses import NEVER_ASKED, is_forbidden
+from lung_nodules.archive.addresses import check_host
 from lung_nodules.settings import Section
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -117,7 +117,7 @@ class DimseSettings(Section):
     """An archive that speaks DICOM's own network protocol: C-FIND, C-GET or C-MOVE, C-STORE."""
 
     kind: Literal["dimse"]
-    host: str = Field(min_length=1, description="Of the archive.")
+    host: Annotated[str, AfterValidator(check_host)] = Field(min_length=1, description="Of the archive.")
     port: Port = 104
     ae_title: AeTitle = Field(description="Of the archive (called).")
     own_ae_title: AeTitle = Field("LUNGNODULES", description="Ours (calling); the archive has to know it.")
@@ -163,8 +163,7 @@ def _check_address(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme.lower() not in _DEFAULT_PORTS or not parts.hostname:
         raise ValueError("an address begins with http:// or https:// and names a host")
-    if is_forbidden(parts.hostname):
-        raise ValueError(NEVER_ASKED)
+    check_host(parts.hostname)
     if parts.username or parts.password:
         raise ValueError("an address holds no user name and no password")
     if parts.query or parts.fragment:

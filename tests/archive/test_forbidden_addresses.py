@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import jwt
 import pytest
 from pydantic import ValidationError
+from real_orthanc import free_port
 
 from lung_nodules.archive import addresses
 from lung_nodules.archive.addresses import is_forbidden
 from lung_nodules.archive.opening import open_archive
+from lung_nodules.archive.protocol import Archive
 from lung_nodules.archive.refusals import ArchiveRefusal
-from lung_nodules.archive.settings import DicomwebSettings
+from lung_nodules.archive.settings import DicomwebSettings, DimseSettings
 from lung_nodules.service.jobs.model import JobState
 from lung_nodules.service.jobs.webhook import JobEnd, WebhookRefusal, send_webhook
-from lung_nodules.service.settings import WebhookSettings
+from lung_nodules.service.security.keys import IssuerKeys
+from lung_nodules.service.settings import AuthSettings, WebhookSettings
 
 
 @pytest.mark.parametrize(
@@ -53,6 +60,11 @@ def test_no_such_address_is_asked_or_set(address: str) -> None:
         DicomwebSettings(kind="dicomweb", url=f"https://{host}/dicom-web")
     with pytest.raises(ValidationError, match="never asked"):
         WebhookSettings(url=f"https://{host}/hook")
+    with pytest.raises(ValidationError, match="never asked"):
+        DimseSettings(kind="dimse", host=address, ae_title="PACS")
+    for name in ("issuer", "jwks_url"):
+        with pytest.raises(ValidationError, match="never asked"):
+            AuthSettings.model_validate({name: f"https://{host}/keys"})
 
 
 @pytest.mark.parametrize(
@@ -194,3 +206,100 @@ def test_proxies_of_the_environment_are_not_used(
         monkeypatch.delenv("NO_PROXY", raising=False)
         ask(f"http://127.0.0.1:{there.port}/x")
         assert (len(there.received), proxy.num_connections) == (1, 0)
+
+
+@contextmanager
+def dimse(port: int) -> Iterator[Archive]:
+    retries = {"max_tries": 3, "first_wait_s": 0.01}
+    values = {"kind": "dimse", "host": "pacs.example", "port": port, "ae_title": "PACS", "retries": retries}
+    with open_archive(DimseSettings.model_validate(values)) as archive:
+        yield archive
+
+
+def test_a_name_of_a_dimse_archive_is_not_followed_to_a_forbidden_address(
+    pointing: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pointing("127.0.0.1")
+    monkeypatch.setattr(addresses, "METADATA", frozenset([ipaddress.ip_address("127.0.0.1")]))
+    with victim() as there, dimse(there.port) as archive:
+        with pytest.raises(ArchiveRefusal, match="never asked") as caught:
+            archive.check()
+        assert not caught.value.heals
+        assert there.num_connections == 0
+
+
+def test_what_was_looked_at_is_what_a_dimse_archive_is_asked_at(
+    pointing: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that leads elsewhere when it is looked up again: it is not looked up again."""
+    pointing("127.0.0.1")
+    resolve = socket.getaddrinfo
+    looked_up = []
+
+    def note(host: Any, *arguments: Any, **more: Any) -> Any:
+        looked_up.append(host)
+        return resolve(host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", note)
+    with dimse(free_port()) as archive, pytest.raises(ArchiveRefusal, match="archive-unreachable"):
+        archive.check()  # an association, and then why it failed
+    assert looked_up.count("pacs.example") == 1
+
+
+def test_a_name_that_leads_nowhere_is_an_archive_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_nothing(*_: Any, **__: Any) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", find_nothing)
+    with dimse(104) as archive, pytest.raises(ArchiveRefusal, match="archive-unreachable") as caught:
+        archive.check()
+    assert caught.value.heals
+
+
+def test_no_keys_come_from_a_forbidden_address(
+    pointing: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pointing("127.0.0.1")
+    monkeypatch.setattr(addresses, "METADATA", frozenset([ipaddress.ip_address("127.0.0.1")]))
+    with victim() as there:
+        keys = IssuerKeys(f"https://pacs.example:{there.port}/keys")
+        for why in ("forbidden address", "a moment ago"):
+            with pytest.raises(jwt.PyJWKClientConnectionError, match=why):
+                keys.fetch_data()
+        there.wait_until_over(1)
+        assert (there.num_connections, there.received) == (1, []), "asked once, and nothing was said, not even a hello"
+
+
+@contextmanager
+def serving_keys(certificate: tuple[Path, Path]) -> Iterator[int]:
+    """An issuer that lists no keys, by TLS."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"keys": []}')
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def test_certificates_are_checked_where_keys_come_from(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving_keys(certificate) as port:
+        with pytest.raises(jwt.PyJWKClientConnectionError, match="certificate verify failed"):
+            IssuerKeys(f"https://127.0.0.1:{port}/keys").fetch_data()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+        with pytest.raises(jwt.PyJWKClientConnectionError, match="certificate verify failed"):
+            IssuerKeys(f"https://localhost:{port}/keys").fetch_data()
+        with pytest.raises(jwt.PyJWKSetError, match="any keys"):
+            IssuerKeys(f"https://127.0.0.1:{port}/keys").fetch_data()

@@ -9,6 +9,9 @@ from typing import Any
 import jwt
 from jwt import PyJWKClient
 
+from lung_nodules.archive.addresses import ForbiddenAddress
+from lung_nodules.archive.connecting import GuardedContext
+
 LIFESPAN_S = 300.0
 COOLDOWN_S = 30.0  # an unknown kid makes us ask again no oftener
 TIMEOUT_S = 5.0
@@ -26,7 +29,9 @@ class IssuerKeys(PyJWKClient):
     """
 
     def __init__(self, url: str, cooldown_s: float = COOLDOWN_S) -> None:
-        super().__init__(url, lifespan=LIFESPAN_S, timeout=TIMEOUT_S, cooldown_duration=cooldown_s)
+        super().__init__(
+            url, lifespan=LIFESPAN_S, timeout=TIMEOUT_S, cooldown_duration=cooldown_s, ssl_context=GuardedContext()
+        )
         self._one_at_a_time = threading.Lock()
         self._pause_s = min(cooldown_s, _LONGEST_PAUSE_S)
         self._answer: Any = None
@@ -50,5 +55,8 @@ class IssuerKeys(PyJWKClient):
             except (jwt.PyJWTError, ValueError, OSError):
                 self._failed_at = time.monotonic()
                 raise
+            except ForbiddenAddress as error:
+                self._failed_at = time.monotonic()
+                raise jwt.PyJWKClientConnectionError("the issuer's name leads to a forbidden address") from error
             self._answered_at = time.monotonic()
             return self._answer

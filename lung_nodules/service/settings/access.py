@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from lung_nodules.archive.addresses import check_url
 from lung_nodules.settings import Section
+
+AskedUrl = Annotated[str, AfterValidator(check_url)]
 
 
 class UploadsSettings(Section):
@@ -26,9 +29,9 @@ class AuthSettings(Section):
     """Who one is."""
 
     mode: Literal["none", "static", "oidc"] = Field("none", description="none and static: on this machine alone.")
-    issuer: str | None = Field(None, description="The `iss` that tokens must carry.")
+    issuer: AskedUrl | None = Field(None, description="The `iss` that tokens must carry.")
     audience: str | None = Field(None, description="The `aud` that tokens must carry.")
-    jwks_url: str | None = Field(None, description="Where the issuer's keys are.")
+    jwks_url: AskedUrl | None = Field(None, description="Where the issuer's keys are.")
     client_id: str | None = Field(
         None, max_length=200, description="Of the page at the issuer, a public client; None: a token is pasted."
     )
