@@ -30,14 +30,15 @@ _BOOK = (
 
 
 async def tell_ends(pool: Pool, settings: ServiceSettings) -> int:
-    """Tell the ends that are due, one after another; where no URL is set they are forgotten.
+    """Tell the ends that are due, one after another.
+
+    Without a URL they are left to the workers that have one, and forgotten when none has told them in their time.
 
     Returns:
         How many were taken.
     """
     if settings.webhook.url is None:
-        async with pool.connection() as connection:
-            await connection.execute(f"DELETE FROM notices WHERE {_OPEN}".encode())  # noqa: S608
+        await _forget_overdue(pool, timedelta(seconds=settings.workers.heal_within_s))
         return 0
     num_told = 0
     while (row := await _book(pool, settings)) is not None:
@@ -55,6 +56,13 @@ async def count_untold(pool: Pool) -> Mapping[str, int]:
         row = await (await connection.execute(query)).fetchone()
     assert row is not None
     return {state: int(number) for state, number in row.items()}
+
+
+async def _forget_overdue(pool: Pool, within: timedelta) -> None:
+    """By when a try was due, so that a worker with a URL may still make and note its last one."""
+    query = f"DELETE FROM notices WHERE {_OPEN} AND next_at < now() - %s"  # noqa: S608
+    async with pool.connection() as connection:
+        await connection.execute(query.encode(), (within,))
 
 
 async def _book(pool: Pool, settings: ServiceSettings) -> dict[str, Any] | None:

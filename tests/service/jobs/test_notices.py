@@ -13,6 +13,7 @@ from lung_nodules.service.jobs.desk import open_desk
 from lung_nodules.service.jobs.model import JobOrder, JobState, Reason, Source
 from lung_nodules.service.jobs.notices import count_untold, tell_ends
 from lung_nodules.service.jobs.sweeping import sweep
+from lung_nodules.service.settings.jobs import WebhookSettings
 
 pytestmark = pytest.mark.service
 
@@ -122,17 +123,26 @@ def test_many_tellers_tell_each_end_once(make, run):
     assert len({body["job_id"] for body in bodies(received)}) == len(received) == 20
 
 
-def test_without_a_url_nothing_is_kept(settings, run):
-    async def scenario():
+def test_a_worker_without_a_url_leaves_ends_to_the_others_for_as_long_as_they_may_be_told(make, run):
+    async def scenario(settings):
+        silent = settings.model_copy(update={"webhook": WebhookSettings()})
         async with open_desk(settings) as desk:
-            job = await desk.submit(study("1.1"))
+            await desk.cancel((await desk.submit(study("1.1"))).id)
+            assert await tell_ends(desk.pool, silent) == 0
+            assert await tell_ends(desk.pool, settings) == 1
+            job = await desk.submit(study("1.2"))
             await desk.cancel(job.id)
-            assert len(await rows_of(desk)) == 1
-            assert await tell_ends(desk.pool, settings) == 0
-            assert await rows_of(desk) == []
+            for hours, num_left in ((23, 1), (2, 0)):
+                async with desk.pool.connection() as connection:
+                    query = "UPDATE notices SET next_at = next_at - %s * interval '1 hour' WHERE told_at IS NULL"
+                    await connection.execute(query, (hours,))
+                assert await tell_ends(desk.pool, silent) == 0
+                assert (await count_untold(desk.pool))["waiting"] == num_left
             assert (await desk.get(job.id)).notice is None
+            assert len(await rows_of(desk)) == 1  # the one that was told
 
-    run(scenario())
+    with receiver(204) as (url, _):
+        run(scenario(make(webhook={"url": url})))
 
 
 def test_the_job_is_done_before_it_is_told_and_a_killed_worker_forgets_nothing(make, run, tmp_path):
