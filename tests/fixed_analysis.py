@@ -2,7 +2,8 @@
 
 What it does with a study stands in `orders.json` beside the study's DICOM files: `delay_s`; `crash` (``segv``, ``exit``
 or ``kill``), perhaps only while the file `crashes` has fewer lines than `num_crashes`; `refuse`, a code; `write_to`, a
-file that is written to. Each beginning and each end is a line in `journal`, if that is named.
+file that is written to; `until`, a file that is waited for. Each beginning and each end is a line in `journal`, if that
+is named.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class FixedAnalysis:
             for _ in range(num_steps):
                 time.sleep(orders.get("delay_s", self._default_delay_s) / num_steps)
                 advance(1)
+            while "until" in orders and not Path(orders["until"]).exists():
+                time.sleep(0.05)
         self._misbehave(orders, study_folder)
         (output_folder / "report.json").write_text(json.dumps({"report_version": "0", "study": study_folder.name}))
         (output_folder / "segmentation.dcm").write_bytes(b"\0" * 128 + b"DICM")

@@ -277,9 +277,10 @@ def test_what_an_attempt_fetches_goes_with_it(make, run, tmp_path):
     assert run(scenario("100", lambda desk, job: desk.cancel(job.id))) is JobState.cancelled
 
 
-def test_an_upload_that_was_queued_twice_stays_until_both_have_done_with_it(settings, run):
+def test_an_upload_that_was_queued_twice_stays_until_both_have_done_with_it(settings, run, tmp_path):
     """As by a listener that was killed between queueing a study and noting that."""
-    upload = write_study(settings.data_folder / "spool" / "sent", delay_s=4.0)
+    go_on = tmp_path / "go on"
+    upload = write_study(settings.data_folder / "spool" / "sent", until=str(go_on))
     sent = JobOrder(source=Source(kind="upload", path="sent"))
 
     async def scenario():
@@ -295,6 +296,7 @@ def test_an_upload_that_was_queued_twice_stays_until_both_have_done_with_it(sett
                 assert (second.state, second.duplicate_of) == (JobState.duplicate, first.id)
                 assert (await desk.get(first.id)).state is JobState.running
                 assert upload.is_dir()
+                go_on.touch()
                 assert (await ended(desk, first)).state is JobState.done
 
                 async def gone():
