@@ -41,7 +41,7 @@ class Identifier:
         return user
 
     async def _user_of(self, request: Request, tokens: Tokens) -> User:
-        token = _bearer_token(request)
+        token = _bearer_token(request)  # where there is none, nobody has guessed: it counts for no rate
         try:
             return await anyio.to_thread.run_sync(tokens.read, token)
         except AccessRefusal as refusal:

@@ -231,6 +231,7 @@ def test_bad_tokens_make_an_address_wait(
 ) -> None:
     auth = {"mode": "oidc", "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": issuer.url}
     api = serve(make_settings(auth=auth))
+    assert {api.client.get("/v1/me").json()["code"] for _ in range(60)} == {"no-token"}, "no token is no guess"
     bad = {"Authorization": f"Bearer {issuer.sign('hidden')}"}
     statuses = [api.client.get("/v1/me", headers=bad).status_code for _ in range(40)]
     assert statuses[0] == 401
