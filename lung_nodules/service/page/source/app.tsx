@@ -67,7 +67,7 @@ export function App(): ReactElement {
         <Apart>
           <ProblemPanel problem={me.problem} onRetry={reloadMe} />
           {access.at === "in" && access.way.mode !== "none" ? (
-            <button type="button" className="button" onClick={() => void session.signOut().catch(complain)}>
+            <button type="button" className="button" onClick={() => void session.signOut()}>
               {words.signIn.out}
             </button>
           ) : null}

@@ -68,10 +68,19 @@ export class Issuer {
     return this.#renewal;
   }
 
-  /** End the session here and at the provider; a provider that cannot end one keeps it. */
+  /** End the session here and at the provider; a provider that cannot end one keeps it. Throws where it is not reached. */
   async signOut(): Promise<void> {
     sessionStorage.removeItem(SIGNED_IN);
     this.#user = null;
+    try {
+      await this.#leaveForGood();
+    } catch (error) {
+      await this.#manager.removeUser(); // no token stays here, whatever goes on over there
+      throw error;
+    }
+  }
+
+  async #leaveForGood(): Promise<void> {
     const metadata = await this.#manager.metadataService.getMetadata();
     if (metadata.revocation_endpoint) await this.#manager.revokeTokens(["refresh_token"]).catch(() => undefined);
     if (metadata.end_session_endpoint) await this.#manager.signoutRedirect();

@@ -71,11 +71,17 @@ class Session {
     this.#become({ at: "in", way: this.#state.way });
   }
 
+  /** Leave here at once, and at the provider; a session that could not be ended there is told on the way in. */
   async signOut(): Promise<void> {
     if (this.#state.at !== "in") return;
+    const { way } = this.#state;
     this.#pasted = null;
-    this.#become({ at: "out", way: this.#state.way, problem: null });
-    await this.#issuer?.signOut();
+    this.#become({ at: "out", way, problem: null });
+    try {
+      await this.#issuer?.signOut();
+    } catch (error) {
+      this.#become({ at: "out", way, problem: new Problem(0, "session-may-be-open", asError(error).message) });
+    }
   }
 
   async #arrive(way: SignInWay, issuer: string, client_id: string): Promise<void> {

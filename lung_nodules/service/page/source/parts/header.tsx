@@ -17,7 +17,7 @@ export interface HeaderProps {
 
 export function Header({ connection, route, onHelp }: HeaderProps): ReactElement {
   const { words, language } = useWords();
-  const { preferences, setPreferences, me, complain } = usePage();
+  const { preferences, setPreferences, me } = usePage();
   const other = preferences.theme === "dark" ? "light" : "dark";
   return (
     <header className="header">
@@ -38,7 +38,7 @@ export function Header({ connection, route, onHelp }: HeaderProps): ReactElement
           <button
             type="button"
             className="button button-bare"
-            onClick={() => void session.signOut().catch(complain)}
+            onClick={() => void session.signOut()}
             aria-label={words.signIn.out}
             title={words.signIn.out}
           >

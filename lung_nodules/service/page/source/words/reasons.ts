@@ -38,6 +38,7 @@ const REASONS: Readonly<Record<string, readonly [english: string, chinese: strin
   "other-kernel": ["Another reconstruction kernel", "重建核不同"],
   "other-study": ["Another study", "属于另一检查"],
   "other-thickness": ["Another slice thickness", "层厚不同"],
+  "several-studies": ["More than one study", "含有多个检查"],
   "symbolic-link": ["A symbolic link", "符号链接"],
   "thicker-slices": ["Thicker slices than the chosen series", "层厚大于所选序列"],
   "too-complex": ["Too complex a file", "文件过于复杂"],
@@ -102,6 +103,10 @@ const REASONS: Readonly<Record<string, readonly [english: string, chinese: strin
   "not-yours": ["Another user has submitted this", "由其他用户提交"],
   "sign-in-failed": ["The sign-in did not succeed", "登录未成功"],
   "session-ended": ["Your session has ended", "会话已结束"],
+  "session-may-be-open": [
+    "You are signed out here, but your session at the identity provider may still be open",
+    "您已在此退出登录，但身份提供方的会话可能仍未结束",
+  ],
   "token-expired": ["The token has expired", "令牌已过期"],
   "token-malformed": ["The token cannot be read", "无法读取令牌"],
   "token-wrong-audience": ["The token is for another service", "令牌属于另一服务"],
