@@ -6,14 +6,13 @@ is, and cannot be stopped other than with their process.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lung_nodules.archive.protocol import Archive
 from lung_nodules.archive.refusals import PushRefusal
-from lung_nodules.errors import UsageRefusal
+from lung_nodules.errors import InputRefusal, UsageRefusal
 from lung_nodules.execution import read_line_settings
 from lung_nodules.progress import Progress
 from lung_nodules.service.jobs.analysis import Analysis, make_analysis
@@ -65,6 +64,7 @@ class Steps:
 
         Raises:
             ArchiveRefusal: It cannot be had; `heals` tells whether later.
+            InputRefusal: ``several-studies``.
             UsageRefusal: ``input-not-found``, ``archive-not-configured``.
         """
         if job.source.kind == "archive":
@@ -148,17 +148,23 @@ class Steps:
         return open_archive(self._settings.archives[name], name)
 
     def _content_of(self, folder: Path) -> tuple[str, str]:
-        """The study with most CT images of a folder, and the hash of all CT images in it."""
+        """The study whose CT a folder holds, and the hash of all CT images in it.
+
+        Raises:
+            InputRefusal: ``several-studies``: a job has one key, one result and one report.
+        """
         from lung_nodules.archive.naming import hash_content_of
         from lung_nodules.stages.instances import read_instances
 
         found = read_instances(folder, read_line_settings(self._settings.line_config)).found
         images = [each.header for each in found if str(each.header.get("Modality", "")) == "CT"]
-        studies = Counter(str(header.get("StudyInstanceUID", "")) for header in images)
-        if not studies or not all(studies):
+        studies = {str(header.get("StudyInstanceUID", "")) for header in images}
+        if (num_studies := len(studies - {""})) > 1:
+            sentence = f"The files hold CT of {num_studies} studies."
+            raise InputRefusal("several-studies", sentence, "Send each study by itself.")
+        if not studies or "" in studies:
             return "", ""
-        uid = min(studies, key=lambda each: (-studies[each], each))
-        return uid, hash_content_of(images)
+        return studies.pop(), hash_content_of(images)
 
 
 def _refuse_push(name: str, codes: list[str]) -> None:
