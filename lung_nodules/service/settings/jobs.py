@@ -27,7 +27,7 @@ class WorkersSettings(Section):
 
     count: int = Field(1, ge=0, le=64, description="Started by `serve` on this machine; one study at a time each.")
     max_losses: int = Field(5, ge=1, le=100, description="Workers that may be lost over a study; then it is set aside.")
-    time_limit_s: float = Field(1800.0, gt=0, le=86400, description="For one attempt at one study.")
+    time_limit_s: float = Field(1800.0, gt=0, le=86400, description="For one attempt; over while it analyses: a crash.")
     max_crashes: int = Field(2, ge=1, le=10, description="After so many a study is set aside.")
     heal_within_s: float = Field(
         86_400.0,
