@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import shlex
 import subprocess
 import sys
 from itertools import pairwise
@@ -23,6 +25,7 @@ from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.archive.study_folder import StudyFolder
 
 SERIES = CTSeries()
+DOCS = Path(__file__).parents[2] / "docs" / "security.md"
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,20 @@ def test_what_was_put_in_comes_out(tmp_path: Path, files: list[Path]) -> None:
         content = path.read_bytes()
         assert (tmp_path / f"again-{key.sop_instance_uid}").read_bytes() == bytes(128) + content[128:]
     assert cache.num_bytes() == sum(path.stat().st_size for path in files)
+
+
+def test_it_may_be_emptied_as_the_docs_say_while_it_is_used(tmp_path: Path, files: list[Path]) -> None:
+    cache = InstanceCache(tmp_path / "cache", 10**8)
+    keys = fill(cache, files, tmp_path / "job")
+    (command,) = re.findall(r"`(find DATA/cache.*)`", DOCS.read_text(encoding="utf-8"))
+    subprocess.run(shlex.split(command.replace("DATA", str(tmp_path))), check=True)
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.stat().st_size] == []
+    assert all((tmp_path / "job" / key.sop_instance_uid).is_file() for key in keys), (
+        "a job that is under way keeps them"
+    )
+    assert not any(held(cache, keys, tmp_path))
+    fill(cache, files, tmp_path)
+    assert all(held(cache, keys, tmp_path))
 
 
 def test_archives_do_not_share_instances(tmp_path: Path, files: list[Path]) -> None:
