@@ -143,9 +143,10 @@ def test_only_what_is_read_is_fetched(archive: Archive, study: SmallStudy, tmp_p
     assert fetched.num_fetched == fetched.num_instances == study.thin.num_slices
     assert fetched.num_listed == study.num_ct
     assert uids_of(tmp_path / "fetched") == sorted(str(each.header.SOPInstanceUID) for each in whole.instances)
-    assert [each.code for each in fetched.considered] == ["chosen", "thicker-slices", "localizer", "not-ct"]
+    codes = [each.code for each in fetched.considered]  # others may have stored more into the study meanwhile
+    assert codes == ["chosen", "thicker-slices", "localizer", *["not-ct"] * (len(codes) - 3)]
     assert fetched.considered[:3] == whole.considered
-    assert (fetched.considered[3].modality, fetched.considered[3].num_instances) == ("SR", 1)
+    assert ("SR", 1) in [(each.modality, each.num_instances) for each in fetched.considered[3:]]
     read = select_series(read_instances(tmp_path / "fetched", Settings()), Settings())
     assert read.considered == fetched.considered
     assert fetched.content_hash == content_of(archive, study.uid)

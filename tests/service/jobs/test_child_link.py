@@ -32,11 +32,11 @@ def test_an_order_that_was_left_in_the_middle_does_not_answer_the_next(settings,
             jobs = [await desk.submit(order) for order in orders]
         link = ChildLink(settings)
         try:
-            known = [await link.ask("fetch", job, unheard) for job in jobs]
-            more = {"folder": str(first), "content_hash": known[0]["content_hash"]}
+            known = [await link.ask("fetch", job, unheard, into=str(tmp_path / "work")) for job in jobs]
+            more = {"folder": str(first), "content_hash": known[0]["content_hash"], "into": str(tmp_path / "results")}
             with pytest.raises(RuntimeError):
                 await link.ask("analyse", jobs[0], broken, **more)
-            assert await link.ask("fetch", jobs[1], unheard) == known[1]
+            assert await link.ask("fetch", jobs[1], unheard, into=str(tmp_path / "work")) == known[1]
         finally:
             await link.kill()
         assert known[0]["study_instance_uid"] != known[1]["study_instance_uid"]

@@ -36,18 +36,18 @@ async def make_due(desk, age="0 seconds"):
 def test_every_way_to_end_is_told_once_whoever_ends_it(make, run):
     async def scenario(settings):
         async with open_desk(settings) as desk:
-            done = await desk.submit(study("1.1", "a"))
+            done = await desk.submit(study("2.25.4711.1", "a"))
             await ledger.finish(desk.pool, await claim_next(desk), JobState.done)
-            double = await desk.submit(study("1.1"))
-            await duplicates.learn_content(desk.pool, await claim_next(desk), "1.1", "a")
-            cancelled = await desk.submit(study("1.2"))
+            double = await desk.submit(study("2.25.4711.1"))
+            await duplicates.learn_content(desk.pool, await claim_next(desk), "2.25.4711.1", "a")
+            cancelled = await desk.submit(study("2.25.4711.2"))
             await desk.cancel(cancelled.id)
-            lost = await desk.submit(study("1.3"))
+            lost = await desk.submit(study("2.25.4711.3"))
             await claim_next(desk)
             async with desk.pool.connection() as connection:
                 await connection.execute("UPDATE jobs SET beat_at = now() - interval '1 hour' WHERE state = 'running'")
             await sweep(desk.pool, settings.workers)
-            refused = await desk.submit(study("1.4"))
+            refused = await desk.submit(study("2.25.4711.4"))
             reason = Reason(code="no-lungs", sentence="There are none.")
             await ledger.finish(desk.pool, await claim_next(desk), JobState.refused, reason)
             assert await tell_ends(desk.pool, settings) == 5
