@@ -64,7 +64,7 @@ class Gate:
                 raise ArchiveRefusal("archive-too-large", "A peer sends more than is taken.")
             return read(nr_bytes)
 
-        reader.recv = read_bounded  # type: ignore[method-assign]
+        reader.recv = read_bounded  # type: ignore[method-assign]  # pynetdicom has no hook before a PDU is whole
 
     def _begin_message(self, event: Event) -> None:
         """A message has come whole: the next one is counted from its beginning."""

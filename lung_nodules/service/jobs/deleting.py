@@ -20,7 +20,7 @@ async def delete_with_duplicates(connection: Connection, job: Job, data_folder: 
     Returns:
         What went, the job itself first.
     """
-    query = f"SELECT {COLUMNS} FROM jobs WHERE duplicate_of = %s ORDER BY number FOR UPDATE"  # noqa: S608
+    query = f"SELECT {COLUMNS} FROM jobs WHERE duplicate_of = %s ORDER BY number FOR UPDATE"  # noqa: S608  # of constants of ours; values are parameters
     rows = await (await connection.execute(query.encode(), (job.id,))).fetchall()
     doomed = [job, *map(read_job, rows)]
     ids = [each.id for each in doomed]

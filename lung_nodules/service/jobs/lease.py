@@ -31,7 +31,7 @@ async def write(connection: Connection, attempt: Attempt, change: str, *values: 
     Raises:
         LeaseLost: The attempt no longer counts; nothing was changed.
     """
-    query = f"UPDATE jobs SET {change} WHERE id = %s AND lease = %s RETURNING *, now() AS now"  # noqa: S608
+    query = f"UPDATE jobs SET {change} WHERE id = %s AND lease = %s RETURNING *, now() AS now"  # noqa: S608  # of constants of ours; values are parameters
     cursor = await connection.execute(query.encode(), (*values, attempt.job.id, attempt.lease))
     row = await cursor.fetchone()
     if row is None:

@@ -38,7 +38,7 @@ async def claim(pool: Pool, job_id: UUID, ticket: int | None) -> Attempt | None:
         " stage = '', reason = NULL"
     )
     condition = "id = %s AND ticket = %s AND state = 'queued'"
-    query = f"UPDATE jobs SET {change} WHERE {condition} RETURNING {COLUMNS}"  # noqa: S608
+    query = f"UPDATE jobs SET {change} WHERE {condition} RETURNING {COLUMNS}"  # noqa: S608  # of constants of ours; values are parameters
     async with pool.connection() as connection:
         row = await (await connection.execute(query.encode(), (lease, job_id, ticket))).fetchone()
     return Attempt(read_job(row), lease) if row else None
@@ -188,10 +188,10 @@ async def put_back_within(
     counts = "" if counts_as is None else _COUNTS[counts_as]
     if row["cancel_requested"]:
         over = f"{counts}state = 'cancelled', lease = NULL, finished_at = now(), stage = '', reason = NULL"
-        await connection.execute(f"UPDATE jobs SET {over} WHERE id = %s".encode(), (job_id,))  # noqa: S608
+        await connection.execute(f"UPDATE jobs SET {over} WHERE id = %s".encode(), (job_id,))  # noqa: S608  # of constants of ours; values are parameters
         return
     change = f"{counts}state = 'queued', lease = NULL, progress = 0, stage = '', reason = %s"
-    query = f"UPDATE jobs SET {change} WHERE id = %s"  # noqa: S608
+    query = f"UPDATE jobs SET {change} WHERE id = %s"  # noqa: S608  # of constants of ours; values are parameters
     while True:
         try:
             async with connection.transaction():

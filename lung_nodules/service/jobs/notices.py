@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _OPEN = "told_at IS NULL AND given_up_at IS NULL"
 _BOOK = (
-    "UPDATE notices n SET tries = tries + 1, next_at = now() + %s FROM jobs j WHERE j.id = n.job_id AND n.number ="  # noqa: S608
+    "UPDATE notices n SET tries = tries + 1, next_at = now() + %s FROM jobs j WHERE j.id = n.job_id AND n.number ="  # noqa: S608  # of constants of ours; values are parameters
     f" (SELECT number FROM notices WHERE {_OPEN} AND next_at <= now() ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED)"
     " RETURNING n.*, j.label, j.replaces, j.duplicate_of, extract(epoch FROM now() - n.ended_at)::float8 AS age_s"
 )
@@ -60,7 +60,7 @@ async def count_untold(pool: Pool) -> Mapping[str, int]:
 
 async def _forget_overdue(pool: Pool, within: timedelta) -> None:
     """By when a try was due, so that a worker with a URL may still make and note its last one."""
-    query = f"DELETE FROM notices WHERE {_OPEN} AND next_at < now() - %s"  # noqa: S608
+    query = f"DELETE FROM notices WHERE {_OPEN} AND next_at < now() - %s"  # noqa: S608  # of constants of ours; values are parameters
     async with pool.connection() as connection:
         await connection.execute(query.encode(), (within,))
 
@@ -90,7 +90,7 @@ async def _tell(pool: Pool, settings: ServiceSettings, row: dict[str, Any]) -> b
 
 
 async def _note(pool: Pool, row: dict[str, Any], change: str, *values: object) -> None:
-    query = f"UPDATE notices SET {change} WHERE number = %s"  # noqa: S608
+    query = f"UPDATE notices SET {change} WHERE number = %s"  # noqa: S608  # of constants of ours; values are parameters
 
     async def note() -> None:
         async with pool.connection() as connection:

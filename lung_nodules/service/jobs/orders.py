@@ -27,7 +27,7 @@ async def find_same(connection: Connection, order: JobOrder, models_hash: str) -
         condition = f"content_hash = %s AND NOT pruned AND {states}"
         values = [order.content_hash]
     query = (
-        f"SELECT {COLUMNS}, ticket FROM jobs WHERE study_key = %s AND models_hash = %s AND {condition}"  # noqa: S608
+        f"SELECT {COLUMNS}, ticket FROM jobs WHERE study_key = %s AND models_hash = %s AND {condition}"  # noqa: S608  # of constants of ours; values are parameters
         f" ORDER BY {_READ_AND_NOT_DONE}, number DESC LIMIT 1 FOR UPDATE"
     )
     row = await fetch(connection, query, key, models_hash, *values)
@@ -70,7 +70,7 @@ async def fetch(connection: Connection, query: str, *values: object) -> dict[str
 
 async def change(connection: Connection, job_id: UUID, what: str, *values: object) -> Job:
     """Change a job's row; the job as it is then."""
-    row = await fetch(connection, f"UPDATE jobs SET {what} WHERE id = %s RETURNING {COLUMNS}", *values, job_id)  # noqa: S608
+    row = await fetch(connection, f"UPDATE jobs SET {what} WHERE id = %s RETURNING {COLUMNS}", *values, job_id)  # noqa: S608  # of constants of ours; values are parameters
     assert row is not None
     return read_job(row)
 

@@ -91,7 +91,7 @@ async def give_up_upload(pool: Pool, settings: ServiceSettings, path: str) -> No
 async def _remove_upload(connection: Connection, settings: ServiceSettings, path: str) -> None:
     values = {"keep": timedelta(days=settings.uploads.keep_days), "path": path}
     async with connection.transaction():
-        query = f"SELECT {_NEEDS_NO_UPLOAD} AS free FROM jobs WHERE {_IS_OF} = %(path)s ORDER BY id FOR UPDATE"  # noqa: S608
+        query = f"SELECT {_NEEDS_NO_UPLOAD} AS free FROM jobs WHERE {_IS_OF} = %(path)s ORDER BY id FOR UPDATE"  # noqa: S608  # of constants of ours; values are parameters
         rows = await (await connection.execute(query.encode(), values)).fetchall()
         if rows and all(row["free"] for row in rows):
             await asyncio.to_thread(remove_upload, settings.data_folder, path)
@@ -102,7 +102,7 @@ _IS_OF = "source->>'kind' = 'upload' AND source->>'path'"
 
 async def _unneeded(connection: Connection, paths: Collection[str], values: dict[str, timedelta]) -> list[str]:
     query = (
-        f"SELECT source->>'path' AS path FROM jobs WHERE {_IS_OF} = ANY(%(paths)s)"  # noqa: S608
+        f"SELECT source->>'path' AS path FROM jobs WHERE {_IS_OF} = ANY(%(paths)s)"  # noqa: S608  # of constants of ours; values are parameters
         f" GROUP BY source->>'path' HAVING bool_and({_NEEDS_NO_UPLOAD})"
     )
     cursor = await connection.execute(query.encode(), {**values, "paths": list(paths)})

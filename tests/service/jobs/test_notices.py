@@ -198,6 +198,8 @@ def test_a_worker_goes_on_telling_after_what_nobody_expected(make, run):
                     return received
 
                 await until(told)
+                return str(job.id)
 
     with receiver(204) as (url, received):
-        run(scenario(make(webhook={"url": url}), received))
+        job_id = run(scenario(make(webhook={"url": url}), received))
+    assert [(body["job_id"], body["state"]) for body in bodies(received)] == [(job_id, "cancelled")]

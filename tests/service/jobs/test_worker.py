@@ -333,6 +333,8 @@ def test_a_worker_that_comes_back_after_its_job_was_deleted_leaves_nothing(setti
                     os.kill(process, signal.SIGCONT)
                 later = await ended(desk, await desk.submit(order(write_study(tmp_path / "later"))))
                 await until(nothing_else_left)
+                assert await desk.get(job.id) is None
+                assert (await desk.get(later.id)).state is JobState.done
 
     run(scenario())
 

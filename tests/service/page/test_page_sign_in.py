@@ -98,8 +98,10 @@ def test_who_holds_no_role_is_told_so_and_may_leave(visit):
     page.get_by_role("button", name="nemo").click()
     page.get_by_text("You hold no role of this service").wait_for()
     look(page, "no-role")
+    assert page.get_by_role("table").count() == 0, "nothing of the work list is shown"
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("button", name="Sign in at 127.0.0.1").wait_for()
+    assert page.get_by_text("You hold no role of this service").count() == 0
 
 
 def test_where_there_is_no_issuer_a_token_is_pasted_and_forgotten(desk, browser, tmp_path):
