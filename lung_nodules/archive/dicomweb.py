@@ -21,13 +21,13 @@ import requests
 from dicomweb_client import DICOMwebClient
 
 from lung_nodules.archive.dicom_json import Item, read_header, read_series, read_study, text_of
-from lung_nodules.archive.dicomweb_search import SERIES_FIELDS, STUDY_FIELDS, filters_of, items_of
+from lung_nodules.archive.dicomweb_search import filters_of, items_of
 from lung_nodules.archive.dicomweb_store import store_files
 from lung_nodules.archive.http_session import MIB, GuardedSession
 from lung_nodules.archive.multipart import boundary_of, iterate_first_part
 from lung_nodules.archive.naming import check_uid
 from lung_nodules.archive.protocol import InstanceKey, InstanceSink, PushOutcome, SeriesEntry, StudyEntry, StudyQuery
-from lung_nodules.archive.queries import check_query, does_match
+from lung_nodules.archive.queries import SERIES_FIELDS, STUDY_FIELDS, check_query, does_match
 from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.archive.retrying import call_with_retries
 from lung_nodules.archive.settings import DicomwebSettings

@@ -11,19 +11,6 @@ from lung_nodules.archive.queries import date_range
 from lung_nodules.archive.refusals import ArchiveRefusal
 
 _ENCODED = re.compile(r"[^A-Za-z0-9._~*?-]")
-STUDY_FIELDS = (
-    "StudyDate",
-    "StudyTime",
-    "StudyDescription",
-    "StudyID",
-    "AccessionNumber",
-    "PatientID",
-    "PatientName",
-    "ModalitiesInStudy",
-    "NumberOfStudyRelatedSeries",
-    "NumberOfStudyRelatedInstances",
-)
-SERIES_FIELDS = ("Modality", "SeriesNumber", "SeriesDescription", "NumberOfSeriesRelatedInstances")
 
 
 def items_of(call: Callable[[], list[dict[str, Any]]]) -> list[Mapping[str, Any]]:

@@ -30,32 +30,11 @@ from lung_nodules.archive.dimse_store import store_files
 from lung_nodules.archive.headers import HEADER_KEYWORDS
 from lung_nodules.archive.naming import check_uid
 from lung_nodules.archive.protocol import InstanceKey, InstanceSink, PushOutcome, SeriesEntry, StudyEntry, StudyQuery
-from lung_nodules.archive.queries import check_query, date_range, does_match
+from lung_nodules.archive.queries import SERIES_FIELDS, STUDY_FIELDS, check_query, date_range, does_match
 from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.archive.retrying import call_with_retries
 from lung_nodules.archive.settings import DimseSettings
 from lung_nodules.stages.study import IDENTITY_KEYWORDS, read_int, read_text
-
-_STUDY_KEYS = (
-    "StudyInstanceUID",
-    "StudyDate",
-    "StudyTime",
-    "StudyDescription",
-    "StudyID",
-    "AccessionNumber",
-    "PatientID",
-    "PatientName",
-    "ModalitiesInStudy",
-    "NumberOfStudyRelatedSeries",
-    "NumberOfStudyRelatedInstances",
-)
-_SERIES_KEYS = (
-    "SeriesInstanceUID",
-    "Modality",
-    "SeriesNumber",
-    "SeriesDescription",
-    "NumberOfSeriesRelatedInstances",
-)
 
 
 class DimseArchive:
@@ -78,14 +57,14 @@ class DimseArchive:
     def find_studies(self, query: StudyQuery) -> Iterator[StudyEntry]:
         """See `Archive.find_studies`."""
         check_query(query)
-        keys = dict.fromkeys(_STUDY_KEYS, "") | _keys_of(query)
+        keys = dict.fromkeys(("StudyInstanceUID", *STUDY_FIELDS), "") | _keys_of(query)
         entries = {entry.study_instance_uid: entry for entry in map(_read_study, self._find("STUDY", keys))}
         yield from islice((each for each in entries.values() if does_match(each, query)), query.max_num_studies)
 
     def find_series(self, study_instance_uid: str) -> Sequence[SeriesEntry]:
         """See `Archive.find_series`."""
         study = check_uid(study_instance_uid)
-        keys = dict.fromkeys(_SERIES_KEYS, "") | {"StudyInstanceUID": study}
+        keys = dict.fromkeys(("SeriesInstanceUID", *SERIES_FIELDS), "") | {"StudyInstanceUID": study}
         entries = {each.series_instance_uid: each for each in map(_read_series, self._find("SERIES", keys))}
         entries.pop("", None)
         if not entries:

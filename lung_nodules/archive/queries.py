@@ -8,6 +8,21 @@ from lung_nodules.archive.naming import check_uid
 from lung_nodules.archive.protocol import StudyEntry, StudyQuery
 from lung_nodules.archive.refusals import ArchiveRefusal
 
+# What is asked for of each study and series, beside their UIDs.
+STUDY_FIELDS = (
+    "StudyDate",
+    "StudyTime",
+    "StudyDescription",
+    "StudyID",
+    "AccessionNumber",
+    "PatientID",
+    "PatientName",
+    "ModalitiesInStudy",
+    "NumberOfStudyRelatedSeries",
+    "NumberOfStudyRelatedInstances",
+)
+SERIES_FIELDS = ("Modality", "SeriesNumber", "SeriesDescription", "NumberOfSeriesRelatedInstances")
+
 
 def check_query(query: StudyQuery) -> None:
     """Refuse what would be asked otherwise than meant.
