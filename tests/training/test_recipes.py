@@ -94,12 +94,13 @@ def test_a_classifier_by_folds_on_an_imagenet_encoder_is_taught_and_run(
         "finder-fold-0",
         "finder-fold-1",
     }
-    networks = open_networks(load_models(place.models), RuntimeSettings(runtime="torch", num_threads=1))
-    assert networks.classifier(torch.zeros(1, 1, 16, 16, 16).numpy()).shape == (1, len(record.outputs))
 
     (place.run / "checkpoint.pt").unlink()  # as if it had been stopped among its folds
     again = teach_classification(replace(place, resume=True), settings, SilentProgress())
     assert again.weights_sha256 == record.weights_sha256
+
+    networks = open_networks(load_models(place.models), RuntimeSettings(runtime="torch", num_threads=1))
+    assert networks.classifier(torch.zeros(1, 1, 16, 16, 16).numpy()).shape == (1, len(record.outputs))
 
 
 class InterruptedError_(Exception):  # noqa: N801, N818  # stands for Ctrl-C
