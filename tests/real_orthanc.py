@@ -6,6 +6,7 @@ where it is missing.
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import shutil
@@ -34,8 +35,13 @@ def need_orthanc(dicomweb: bool = False) -> None:
         pytest.skip("no DICOMweb plug-in of Orthanc: apt-get install orthanc-dicomweb")
 
 
+def basic(user: str, password: str) -> dict[str, str]:
+    """The header by which a user says who he is."""
+    return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
+
+
 class Orthanc:
-    """An Orthanc with a storage of its own."""
+    """An Orthanc with a storage of its own; where it has users, the first of them asks."""
 
     def __init__(self, folder: Path, dicomweb: bool, config: Mapping[str, Any]) -> None:
         self.folder = folder
@@ -56,6 +62,7 @@ class Orthanc:
             "StableAge": 1,
             **config,
         }
+        self._headers = next((basic(*user) for user in config.get("RegisteredUsers", {}).items()), {})
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -131,7 +138,7 @@ class Orthanc:
 
     def _open(self, path: str, body: bytes | None = None, method: str | None = None) -> bytes:
         method = method or ("PUT" if body else "GET")
-        request = urllib.request.Request(f"{self.url}{path}", body, method=method)
+        request = urllib.request.Request(f"{self.url}{path}", body, self._headers, method=method)
         with urllib.request.urlopen(request, timeout=30) as response:
             return bytes(response.read())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -177,9 +178,22 @@ def test_prepare_makes_secrets_once_and_for_nobody_else(tmp_path: Path) -> None:
     assert set(written) == names
     assert len(written["database_password"]) == 48
     assert written["database_password"] in written["database_url"]
-    assert json.loads(written["archive_users.json"]) == {
-        "RegisteredUsers": {"lung-nodules": written["archive_password"]}
-    }
+    users = json.loads(written["archive_users.json"])["RegisteredUsers"]
+    assert users == {"lung-nodules": written["archive_password"], "viewer": users["viewer"]}
+    assert len(set(users.values())) == 2
+    (encoded,) = re.findall(r'"Basic (\S+)"', written["viewer_authorization.conf"])
+    assert base64.b64decode(encoded).decode() == f"viewer:{users['viewer']}"
+
+
+def test_prepare_makes_the_accounts_of_the_archive_anew_and_leaves_the_database_alone(tmp_path: Path) -> None:
+    shutil.copy(DEPLOY / "compose" / "prepare.sh", tmp_path)
+    subprocess.run([tmp_path / "prepare.sh"], check=True, capture_output=True)
+    secrets = tmp_path / "secrets"
+    before = {path.name: path.read_text(encoding="utf-8") for path in secrets.iterdir()}
+    (secrets / "archive_users.json").unlink()
+    subprocess.run([tmp_path / "prepare.sh"], check=True, capture_output=True)
+    changed = {path.name for path in secrets.iterdir() if path.read_text(encoding="utf-8") != before[path.name]}
+    assert changed == {"archive_password", "archive_users.json", "viewer_authorization.conf"}
 
 
 def test_orthanc_is_closed_but_for_what_is_needed() -> None:
@@ -188,6 +202,13 @@ def test_orthanc_is_closed_but_for_what_is_needed() -> None:
     assert orthanc["ExecuteLuaEnabled"] is False
     assert orthanc["OverwriteInstances"] is False
     assert "RegisteredUsers" not in orthanc
+
+
+def test_the_archive_is_given_the_script_that_its_configuration_names(services: dict[str, dict[str, Any]]) -> None:
+    orthanc = json.loads((DEPLOY / "compose" / "orthanc.json").read_text(encoding="utf-8"))
+    mounted = dict(volume.split(":")[:2][::-1] for volume in services["archive"]["volumes"])
+    for script in orthanc["LuaScripts"]:
+        assert (DEPLOY / mounted[script]).is_file()
 
 
 def test_the_viewer_answers_to_names_of_this_machine_alone() -> None:
