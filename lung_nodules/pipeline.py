@@ -17,7 +17,7 @@ from lung_nodules.stages.lungs import Lungs, segment_lungs
 from lung_nodules.stages.nodules import measure_nodules
 from lung_nodules.stages.quality import check_quality
 from lung_nodules.stages.report import build_report
-from lung_nodules.stages.report_model import Report
+from lung_nodules.stages.report_model import DocumentReference, Report
 from lung_nodules.stages.segmentation import Outlines, segment_candidates
 from lung_nodules.stages.series import select_series
 from lung_nodules.stages.volume import Volume, build_volume
@@ -34,7 +34,13 @@ class Analysis:
     outlines: Outlines
 
 
-def analyse(input_folder: Path, networks: Networks, settings: Settings, watch: Stopwatch | None = None) -> Analysis:
+def analyse(
+    input_folder: Path,
+    networks: Networks,
+    settings: Settings,
+    watch: Stopwatch | None = None,
+    predecessor: DocumentReference | None = None,
+) -> Analysis:
     """Read one study and find, outline, measure and rate the nodules in it.
 
     Args:
@@ -42,6 +48,7 @@ def analyse(input_folder: Path, networks: Networks, settings: Settings, watch: S
         networks: Opened once, for any number of studies.
         settings: One section a stage.
         watch: Takes the times that the report gives, and tells how far the line is; silent by default.
+        predecessor: The SR of an earlier version of the study, which this one's supersedes.
 
     Raises:
         InputRefusal: There is no CT that can be read, with the reason.
@@ -60,7 +67,8 @@ def analyse(input_folder: Path, networks: Networks, settings: Settings, watch: S
     outlines, findings = find_nodules(volume, lungs, networks, settings, watch)
     with watch.stage("report"):
         provenance = describe_run(selection, networks, settings, watch)
-        report = build_report(selection, quality, volume, lungs, outlines, findings, provenance, settings)
+        parts = (selection, quality, volume, lungs, outlines, findings)
+        report = build_report(*parts, provenance, settings, predecessor)
     return Analysis(report, volume, lungs, outlines)
 
 

@@ -23,6 +23,7 @@ from lung_nodules.stages.lungs import Lungs
 from lung_nodules.stages.nodules import Nodule
 from lung_nodules.stages.quality import Check, Outcome, Quality
 from lung_nodules.stages.report import ModelIdentity, Provenance, Report, build_report
+from lung_nodules.stages.report_model import DocumentReference
 from lung_nodules.stages.segmentation import Outlines
 from lung_nodules.stages.series import Selection
 from lung_nodules.stages.survey import ConsideredSeries
@@ -62,9 +63,14 @@ class Study:
     outlines: Outlines
     findings: tuple[Finding, ...]
 
-    def report(self, provenance: Provenance = PROVENANCE, settings: Settings | None = None) -> Report:
+    def report(
+        self,
+        provenance: Provenance = PROVENANCE,
+        settings: Settings | None = None,
+        predecessor: DocumentReference | None = None,
+    ) -> Report:
         parts = (self.selection, self.quality, self.volume, self.lungs, self.outlines, self.findings)
-        return build_report(*parts, provenance, settings or Settings())
+        return build_report(*parts, provenance, settings or Settings(), predecessor)
 
     def without_findings(self) -> Study:
         return replace(self, findings=())

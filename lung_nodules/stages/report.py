@@ -26,6 +26,7 @@ from lung_nodules.stages.report_model import (
     CandidatesReport,
     CheckReport,
     Density,
+    DocumentReference,
     FailureReport,
     FindingReport,
     LungsReport,
@@ -92,6 +93,7 @@ def build_report(
     findings: Sequence[Finding],
     provenance: Provenance,
     settings: Settings,
+    predecessor: DocumentReference | None = None,
 ) -> Report:
     """Put together the report of one study.
 
@@ -104,6 +106,7 @@ def build_report(
         findings: Those that are nodules.
         provenance: How the run was made; its times change no UID.
         settings: Of the run.
+        predecessor: The SR of an earlier version of the study, which this one's supersedes.
 
     Returns:
         The report; its findings are ordered by falling overall suspicion.
@@ -132,7 +135,7 @@ def build_report(
         findings=reported,
         findings_cap=settings.classification.max_findings,
         segmentation=segmentation,
-        structured_report=_structured_report(result_uid, volume, settings),
+        structured_report=_structured_report(result_uid, volume, settings, predecessor),
         candidates=_count_candidates(outlines, reported),
         lungs=_describe_lungs(lungs),
         quality=tuple(CheckReport(**asdict(check)) for check in quality.checks),
@@ -207,15 +210,19 @@ def _segmentation(
     )
 
 
-def _structured_report(result_uid: str, volume: Volume, settings: Settings) -> StructuredReport | None:
+def _structured_report(
+    result_uid: str, volume: Volume, settings: Settings, predecessor: DocumentReference | None
+) -> StructuredReport | None:
     """Name the SR, or None: without a DICOM source or the wish for one there is none to write."""
     if not volume.headers or "dicom_sr" not in settings.outputs:
         return None
+    superseded = () if predecessor is None else (predecessor.sop_instance_uid,)
     return StructuredReport(
         sop_class_uid=_SR_STORAGE[settings.dicom_sr.sop_class],
         series_instance_uid=derive_uid(result_uid, "structured report series"),
-        sop_instance_uid=derive_uid(result_uid, "structured report instance"),
+        sop_instance_uid=derive_uid(result_uid, "structured report instance", *superseded),
         file_name=STRUCTURED_REPORT_FILE,
+        predecessor=predecessor,
     )
 
 

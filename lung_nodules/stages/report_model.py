@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from lung_nodules.stages.quality import Outcome
 
-Version = Literal["1.3"]
-REPORT_VERSION: Final[Version] = "1.3"
+Version = Literal["1.4"]
+REPORT_VERSION: Final[Version] = "1.4"
 DISCLAIMER = (
     "Research use only. Not for clinical use: this software is not a medical device, and its results must not be used "
     "for diagnosis, treatment or any other decision about a patient."
@@ -184,13 +184,25 @@ class SegmentationReport(Part):
     file_name: str
 
 
+class DocumentReference(Part):
+    """A DICOM document by its UIDs."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
 class StructuredReport(Part):
     """The DICOM SR with all measurements."""
 
     sop_class_uid: str
     series_instance_uid: str
     sop_instance_uid: str
+    """Derived from result_uid and the predecessor."""
     file_name: str
+    predecessor: DocumentReference | None
+    """The SR that this one supersedes; null where there is none, or none is known."""
 
 
 class CandidatesReport(Part):

@@ -15,7 +15,7 @@ from highdicom.sr import Comprehensive3DSR, ComprehensiveSR
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, ExplicitVRLittleEndian
 
 from lung_nodules.settings import DicomSrSettings
-from lung_nodules.stages.report_model import Report, SegmentationReport, StructuredReport
+from lung_nodules.stages.report_model import DocumentReference, Report, SegmentationReport, StructuredReport
 from lung_nodules.stages.volume import Volume
 from lung_nodules.writers.dicom_codes import coding_schemes
 from lung_nodules.writers.dicom_source import (
@@ -69,8 +69,8 @@ def build_structured_report(
 ) -> Comprehensive3DSR | ComprehensiveSR:
     """Build the object in memory; see `write_dicom_sr`.
 
-    Its evidence is every image of the series that was read, and the SEG where there is one. With a revision it is a
-    document of its own that names the one before it.
+    Its evidence is every image of the series that was read, and the SEG where there is one. It names the document that
+    it supersedes, if there is one.
     """
     header = volume.headers[0]
     evidence = build_object_sources(volume)
@@ -87,6 +87,7 @@ def build_structured_report(
         is_complete=True,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         contributing_equipment=describe_scanner(header),
+        previous_versions=[_build_document_source(names.predecessor)] if names.predecessor else None,
         coding_schemes=coding_schemes(),
         **_describe_revision(header, revision),
     )
@@ -98,7 +99,7 @@ def build_structured_report(
 
 
 def _describe_revision(header: pydicom.Dataset, revision: Revision | None) -> dict[str, Any]:
-    """What tells a reader's document from the machine's: description, date, predecessor, verification."""
+    """What tells a reader's document from the machine's: description, date, verification."""
     if revision is None:
         return {"is_final": False, "series_description": SERIES_DESCRIPTION, **content_date(header)}
     verified: dict[str, Any] = {"is_final": False}
@@ -112,7 +113,6 @@ def _describe_revision(header: pydicom.Dataset, revision: Revision | None) -> di
     return {
         **verified,
         "series_description": REVISED_SERIES_DESCRIPTION,
-        "previous_versions": [revision.predecessor],
         "content_date": f"{revision.at:%Y%m%d}",
         "content_time": f"{revision.at:%H%M%S}",
     }
@@ -124,6 +124,16 @@ def _finish_revision(document: Comprehensive3DSR | ComprehensiveSR, revision: Re
         observer.VerificationDateTime = f"{revision.at:%Y%m%d%H%M%S}"
     texts = [text for each in revision.readings.values() for text in (each.reader, each.comment)]
     fit_character_set(document, [*texts, revision.organization or ""])
+
+
+def _build_document_source(names: DocumentReference) -> pydicom.Dataset:
+    """A stand-in for a document that is referred to."""
+    source = pydicom.Dataset()
+    source.StudyInstanceUID = names.study_instance_uid
+    source.SeriesInstanceUID = names.series_instance_uid
+    source.SOPClassUID = names.sop_class_uid
+    source.SOPInstanceUID = names.sop_instance_uid
+    return source
 
 
 def _build_segmentation_source(names: SegmentationReport, image: pydicom.Dataset) -> pydicom.Dataset:

@@ -56,7 +56,6 @@ class Revision:
     readings: Mapping[str, Reading]  # by finding, the rejected ones too; at least one
     words: Mapping[str, Suspicion]  # of the findings that are left, after correction
     result: Suspicion | None  # of the study, after correction; None: no finding is left
-    predecessor: pydicom.Dataset  # names study, series, SOP class and instance of the document before
     organization: str | None = None  # the site that verifies what its readers say; None: unverified
 
     @property

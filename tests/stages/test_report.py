@@ -7,7 +7,7 @@ import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom.uid import UID
+from pydicom.uid import UID, Comprehensive3DSRStorage
 from report_examples import BIRTH_DATE, PATIENT_NAME, PROVENANCE, drawn_study, scan_study
 
 from lung_nodules.errors import InputRefusal
@@ -15,8 +15,15 @@ from lung_nodules.settings import ClassificationSettings, Settings
 from lung_nodules.stages.identifiers import derive_result_uid, derive_uid, digest_settings
 from lung_nodules.stages.instances import PassedOver
 from lung_nodules.stages.report import ModelIdentity, build_failure_report
+from lung_nodules.stages.report_model import DocumentReference
 from lung_nodules.stages.study import describe_study, viewer_numbers
 
+EARLIER = DocumentReference(
+    study_instance_uid="1.2.3",
+    series_instance_uid="1.2.3.8",
+    sop_class_uid=Comprehensive3DSRStorage,
+    sop_instance_uid="1.2.3.8.1",
+)
 TEXT = st.text(max_size=30)
 INPUTS = st.tuples(TEXT, st.lists(TEXT, max_size=4), st.lists(TEXT, max_size=3), TEXT, TEXT, TEXT, TEXT, TEXT)
 
@@ -170,6 +177,17 @@ def test_a_corrected_patient_changes_every_uid():
     assert before.result_uid != after.result_uid
     assert before.segmentation.sop_instance_uid != after.segmentation.sop_instance_uid
     assert before.structured_report.sop_instance_uid != after.structured_report.sop_instance_uid
+
+
+def test_a_predecessor_makes_another_document_of_the_same_result():
+    study = drawn_study()
+    alone, named = study.report(), study.report(predecessor=EARLIER)
+    other = study.report(predecessor=EARLIER.model_copy(update={"sop_instance_uid": "1.2.3.8.9"}))
+    assert (alone.structured_report.predecessor, named.structured_report.predecessor) == (None, EARLIER)
+    assert len({each.structured_report.sop_instance_uid for each in (alone, named, other)}) == 3
+    assert named == study.report(predecessor=EARLIER)
+    document = {"structured_report"}
+    assert named.model_dump(exclude=document) == alone.model_dump(exclude=document)
 
 
 def test_all_uids_of_a_result_differ():

@@ -24,7 +24,7 @@ from lung_nodules.service.reviews.model import NothingReviewed, NothingToCorrect
 from lung_nodules.service.reviews.source import JobSource
 from lung_nodules.settings import Settings
 from lung_nodules.stages.identifiers import derive_uid, digest_text
-from lung_nodules.stages.report_model import Report, SegmentationReport, StructuredReport
+from lung_nodules.stages.report_model import DocumentReference, Report, SegmentationReport, StructuredReport
 
 REPORT_FILE = "corrected.dcm"
 SEGMENTATION_FILE = "corrected_segmentation.dcm"
@@ -78,13 +78,12 @@ def _correct(source: JobSource, reviews: Sequence[Review], settings: Settings, o
         readings={review.finding_id: _reading(review) for review in corrected.reviews},
         words={finding.finding_id: finding.suspicion for finding in corrected.report.findings},
         result=corrected.report.findings[0].suspicion if corrected.report.findings else None,
-        predecessor=_name_document(document),
         organization=organization,
     )
-    return Correction(_leave(report, corrected), revision, source.volume(report, document))
+    return Correction(_leave(report, corrected, _name_document(document)), revision, source.volume(report, document))
 
 
-def _leave(report: Report, corrected: CorrectedReport) -> Report:
+def _leave(report: Report, corrected: CorrectedReport, predecessor: DocumentReference) -> Report:
     """What is left of the line's report, with the machine's own values, naming the corrected objects."""
     rejected = {finding.finding_id for finding in corrected.rejected}
     left = tuple(finding for finding in report.findings if finding.finding_id not in rejected)
@@ -95,6 +94,7 @@ def _leave(report: Report, corrected: CorrectedReport) -> Report:
         series_instance_uid=derive_uid(report.result_uid, "corrected structured report series"),
         sop_instance_uid=derive_uid(report.result_uid, "corrected structured report instance", said),
         file_name=REPORT_FILE,
+        predecessor=predecessor,
     )
     reduced = report.model_copy(update={"findings": left})
     if not rejected:
@@ -123,9 +123,10 @@ def _reading(review: Review) -> Reading:
     )
 
 
-def _name_document(document: pydicom.Dataset) -> pydicom.Dataset:
-    """What a reference to a document needs of it."""
-    named = pydicom.Dataset()
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID"):
-        setattr(named, keyword, document[keyword].value)
-    return named
+def _name_document(document: pydicom.Dataset) -> DocumentReference:
+    return DocumentReference(
+        study_instance_uid=document.StudyInstanceUID,
+        series_instance_uid=document.SeriesInstanceUID,
+        sop_class_uid=document.SOPClassUID,
+        sop_instance_uid=document.SOPInstanceUID,
+    )

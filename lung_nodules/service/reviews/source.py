@@ -28,7 +28,12 @@ from lung_nodules.stages.report_model import Report
 from lung_nodules.stages.segmentation import Outlines
 from lung_nodules.stages.volume import Volume
 
-_OF_THE_DOCUMENT = {"ContentSequence", "CurrentRequestedProcedureEvidenceSequence", "ContributingEquipmentSequence"}
+_OF_THE_DOCUMENT = {
+    "ContentSequence",
+    "ContributingEquipmentSequence",
+    "CurrentRequestedProcedureEvidenceSequence",
+    "PredecessorDocumentsSequence",
+}
 _SCANNER = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber")
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionMethod", "LossyImageCompressionRatio")
 
