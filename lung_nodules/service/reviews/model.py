@@ -73,6 +73,12 @@ class ReviewOrder(BaseModel):
         None, description="Suspicion of malignancy as LIDC's readers gave it: 1 highly unlikely, 5 highly suspicious."
     )
     characteristics: Characteristics = Characteristics()
+    result_uid: str | None = Field(
+        None,
+        max_length=64,
+        pattern=r"^[0-9.]+$",
+        description="Of the report that the reader looked at: refused where the job has other results by now.",
+    )
 
     @model_validator(mode="after")
     def _only_a_correction_has_values(self) -> Self:
@@ -99,6 +105,9 @@ class Review(BaseModel):
     reviewed_by: str = Field(description="The user, as the token names him.")
     reader_name: str = Field("", description="What the user is called, as a Person Name of DICOM; empty: not known.")
     reviewed_at: datetime
+    result_uid: str | None = Field(
+        None, description="Of the results that it is about; null: said before this was kept."
+    )
 
 
 class FindingNotFound(Refusal):
@@ -108,6 +117,16 @@ class FindingNotFound(Refusal):
 
     def __init__(self) -> None:
         super().__init__("finding-not-found", "The report of this job has no such finding.")
+
+
+class ResultsChanged(Refusal):
+    """The job has other results than those that the reader looked at; HTTP 409."""
+
+    status = 409
+
+    def __init__(self) -> None:
+        sentence = "The study was read anew since this report was shown, and its findings may be others."
+        super().__init__("results-changed", sentence, "Look at the new report.")
 
 
 class NothingReviewed(Refusal):

@@ -14,13 +14,19 @@ from starlette.responses import Response
 
 from lung_nodules.execution import read_line_settings
 from lung_nodules.service.api.documents import binary, problems
-from lung_nodules.service.api.routes.results import get_results
+from lung_nodules.service.api.routes.results import find_results, get_results
 from lung_nodules.service.api.state import ServiceState, get_desk, get_job, get_state
 from lung_nodules.service.jobs.desk import JobDesk
 from lung_nodules.service.jobs.model import Job, JobNotFound
 from lung_nodules.service.jobs.results import ResultFolder
 from lung_nodules.service.reviews.exports import export
-from lung_nodules.service.reviews.model import FindingNotFound, NothingReviewed, Review, ReviewOrder
+from lung_nodules.service.reviews.model import (
+    FindingNotFound,
+    NothingReviewed,
+    ResultsChanged,
+    Review,
+    ReviewOrder,
+)
 from lung_nodules.service.reviews.store import ReviewStore
 from lung_nodules.service.security.access import GuardedRoute, Role, User, require
 
@@ -43,13 +49,25 @@ Store = Annotated[ReviewStore, Depends(get_store)]
 ReviewedJob = Annotated[Job, Depends(get_job)]
 
 
-async def get_reviews(job: ReviewedJob, store: Store) -> tuple[Review, ...]:
+async def get_result_uid(job: ReviewedJob, state: State) -> str | None:
+    """Names the results of the job that a path names; None where they are gone, or not there yet."""
+    results = find_results(job, state.settings)
+    try:
+        return str((await anyio.to_thread.run_sync(results.report))["result_uid"]) if results else None
+    except FileNotFoundError:
+        return None
+
+
+ResultUid = Annotated[str | None, Depends(get_result_uid)]
+
+
+async def get_reviews(job: ReviewedJob, result_uid: ResultUid, store: Store) -> tuple[Review, ...]:
     """What holds of the job that a path names.
 
     Raises:
         NothingReviewed: 409.
     """
-    reviews = await store.latest(_owner(job))
+    reviews = await store.latest(_owner(job), result_uid)
     if not reviews:
         raise NothingReviewed
     return reviews
@@ -62,23 +80,27 @@ Holding = Annotated[tuple[Review, ...], Depends(get_reviews)]
 async def list_reviews(
     _user: Viewer,
     job: ReviewedJob,
+    result_uid: ResultUid,
     store: Store,
     history: Annotated[bool, Query(description="Everything that was ever said, not only what holds.")] = False,
 ) -> list[Review]:
     """List what readers said: of each finding what holds, or the whole history."""
-    return list(await (store.history if history else store.latest)(_owner(job)))
+    owner = _owner(job)
+    return list(await (store.history(owner) if history else store.latest(owner, result_uid)))
 
 
-@router.put("/findings/{finding_id}/review", responses=problems())
+@router.put("/findings/{finding_id}/review", responses=problems(409))
 async def review_finding(
     user: Operator, job: ReviewedJob, results: Results, store: Store, finding_id: FindingId, order: ReviewOrder
 ) -> Review:
     """Accept, reject or correct a finding; the latest word holds, and the earlier ones are kept."""
     report = await anyio.to_thread.run_sync(results.report)
+    if order.result_uid not in (None, report["result_uid"]):
+        raise ResultsChanged
     if finding_id not in {finding["finding_id"] for finding in report["findings"]}:
         raise FindingNotFound
     try:
-        return await store.add(_owner(job), finding_id, order, user)
+        return await store.add(_owner(job), report["result_uid"], finding_id, order, user)
     except ForeignKeyViolation as error:
         raise JobNotFound from error
 

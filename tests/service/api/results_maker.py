@@ -15,6 +15,7 @@ from lung_nodules.stages.volume import Geometry, Volume
 
 STUDY = "1.2.826.0.1.3680043.8.498.77"
 PIXELS = np.arange(12, dtype="<i2").reshape(3, 4) - 1000
+REPORT = {"report_version": "1.3", "result_uid": "2.25.77", "findings": []}
 LABELS = np.eye(3, 4, dtype="<u2")
 
 
@@ -48,7 +49,7 @@ def add_result(api: RunningApi, **columns: object) -> str:
 
 def write_files(folder: Path) -> None:
     folder.mkdir(parents=True)
-    (folder / "report.json").write_text(json.dumps({"report_version": "1.3", "findings": []}))
+    (folder / "report.json").write_text(json.dumps(REPORT))
     (folder / "segmentation.dcm").write_bytes(bytes(128) + b"DICM" + bytes(64))
     (folder / "overview.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (folder / "origin.json").write_text("{}")

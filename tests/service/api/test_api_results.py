@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from api_server import RunningApi
 from psycopg.types.json import Jsonb
-from results_maker import LABELS, PIXELS, add_job, add_result
+from results_maker import LABELS, PIXELS, REPORT, add_job, add_result
 
 pytestmark = pytest.mark.service
 
@@ -18,7 +20,7 @@ def job(api: RunningApi) -> str:
 
 def test_the_report_comes_as_it_was_written(api: RunningApi, job: str) -> None:
     response = api.client.get(f"{job}/report")
-    assert response.json() == {"report_version": "1.3", "findings": []}
+    assert response.json() == REPORT
     assert response.headers["Content-Type"] == "application/json"
     assert response.headers["Cache-Control"] == "no-store"
 
@@ -26,7 +28,7 @@ def test_the_report_comes_as_it_was_written(api: RunningApi, job: str) -> None:
 def test_files_are_listed_with_kind_and_size(api: RunningApi, job: str) -> None:
     assert api.client.get(f"{job}/files").json() == [
         {"name": "overview.png", "media_type": "image/png", "bytes": 8},
-        {"name": "report.json", "media_type": "application/json", "bytes": 41},
+        {"name": "report.json", "media_type": "application/json", "bytes": len(json.dumps(REPORT))},
         {"name": "segmentation.dcm", "media_type": "application/dicom", "bytes": 196},
     ]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from report_examples import Study
+from report_examples import PROVENANCE, Study
 
+from lung_nodules.provenance import Provenance
 from lung_nodules.service.jobs.results import ResultFolder
 from lung_nodules.service.preview import write_preview
 from lung_nodules.service.reviews.model import Characteristics, Review
@@ -23,12 +24,16 @@ MONDAY = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 
 
 def write_job(
-    study: Study, data_folder: Path, job_id: UUID | None = None, settings: Settings | None = None
+    study: Study,
+    data_folder: Path,
+    job_id: UUID | None = None,
+    settings: Settings | None = None,
+    provenance: Provenance = PROVENANCE,
 ) -> JobSource:
     """Write what the line writes of a study into the results of a job."""
     results = ResultFolder(data_folder, job_id or uuid4())
     results.folder.mkdir(parents=True)
-    report = study.report(settings=settings)
+    report = study.report(provenance, settings)
     write_report_json(report, results.folder)
     write_dicom_seg(report, study.volume, study.outlines, results.folder)
     write_dicom_sr(report, study.volume, results.folder)

@@ -2,12 +2,16 @@
 
 import io
 import zipfile
+from dataclasses import replace
+from uuid import UUID
 
 import psycopg
 import pydicom
 import pytest
 from dicom_checkers import errors_of
+from report_examples import PROVENANCE, drawn_study
 from results_maker import add_job
+from reviewed_studies import write_job
 
 from lung_nodules.cohorts.crops import read_crops
 from lung_nodules.service.reviews.source import JobSource
@@ -106,6 +110,54 @@ def test_a_duplicate_has_the_reviews_of_the_job_that_it_is_a_duplicate_of(say, r
     assert review["job_id"] == reviewed.id
     assert reviews_api.client.get(f"{duplicate}/reviews").json() == [review]
     assert reviews_api.client.get(f"{duplicate}/corrected.dcm").status_code == 200
+
+
+@pytest.fixture
+def read_anew(reviews_api, reviewed):
+    """Put what models of that hash have found in the place of the job's results."""
+
+    def replace_results(models):
+        reviewed.source.results.remove()
+        provenance = replace(PROVENANCE, records_sha256=models)
+        data_folder = reviews_api.settings.data_folder
+        write_job(drawn_study(num_nodules=4), data_folder, UUID(reviewed.id), provenance=provenance)
+
+    return replace_results
+
+
+def test_a_review_holds_for_the_results_that_it_was_given_on(say, get, read_anew):
+    """As after a retry of a job whose results were not stored, pruned in between, by a worker with other models."""
+    read_anew("old")
+    first = say("N1", {"verdict": "rejected"}).json()
+    read_anew("new")
+    assert get("reviews").json() == []
+    for name in DOWNLOADS:
+        assert get(name).json()["code"] == "nothing-reviewed"
+    second = say("N2", {"verdict": "accepted"}).json()
+    assert get("reviews").json() == get("corrected.json").json()["reviews"] == [second]
+    assert get("reviews?history=true").json() == [first, second]
+    assert first["result_uid"] != second["result_uid"] == get("report").json()["result_uid"]
+    read_anew("old")
+    assert get("reviews").json() == [first]
+
+
+def test_of_results_that_are_gone_the_last_that_were_reviewed_count(say, get, reviewed, read_anew):
+    read_anew("old")
+    say("N1", {"verdict": "rejected"})
+    read_anew("new")
+    last = say("N2", {"verdict": "accepted"}).json()
+    reviewed.source.results.remove()
+    assert get("reviews").json() == [last]
+
+
+def test_a_reader_who_still_sees_another_report_is_told(say, get, read_anew):
+    read_anew("old")
+    seen = get("report").json()["result_uid"]
+    read_anew("new")
+    answer = say("N1", {"verdict": "rejected", "result_uid": seen})
+    assert (answer.status_code, answer.json()["code"]) == (409, "results-changed")
+    assert get("reviews?history=true").json() == []
+    assert say("N1", {"verdict": "rejected", "result_uid": get("report").json()["result_uid"]}).status_code == 200
 
 
 @pytest.mark.parametrize("name", DOWNLOADS)

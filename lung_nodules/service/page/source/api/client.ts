@@ -94,6 +94,7 @@ export interface ReviewOrder {
   readonly comment: string;
   readonly diameter_mm?: number;
   readonly suspicion?: number;
+  readonly result_uid: string; // of the report that is shown
 }
 
 export const putReview = (id: string, findingId: string, review: ReviewOrder) =>

@@ -89,6 +89,7 @@ export function ReadStudy({ job, report, findingId }: ReadStudyProps): ReactElem
       {asking ? (
         <ReviewDialog
           jobId={job.id}
+          resultUid={report.result_uid}
           finding={asking.finding}
           verdict={asking.verdict}
           review={byFinding.get(asking.finding.finding_id) ?? null}

@@ -12,6 +12,7 @@ import { placeWord } from "./finding_words";
 
 export interface ReviewDialogProps {
   readonly jobId: string;
+  readonly resultUid: string; // of the report that is shown
   readonly finding: Finding;
   readonly verdict: Verdict;
   readonly review: Review | null; // what was stated before
@@ -29,6 +30,7 @@ interface Draft {
 
 export function ReviewDialog({
   jobId,
+  resultUid,
   finding,
   verdict,
   review,
@@ -48,7 +50,7 @@ export function ReviewDialog({
   const lacksValue = draft.verdict === "corrected" && draft.diameter === "" && draft.suspicion === "";
   const save = (): void => {
     setBusy(true);
-    putReview(jobId, finding.finding_id, orderOf(draft)).then(onSaved, (error: unknown) => {
+    putReview(jobId, finding.finding_id, orderOf(draft, resultUid)).then(onSaved, (error: unknown) => {
       setBusy(false);
       setProblem(error instanceof Error ? error : new Error(String(error)));
     });
@@ -174,8 +176,8 @@ function CorrectionFields({ draft, finding, rulerMm, onChange }: CorrectionProps
   );
 }
 
-function orderOf(draft: Draft): ReviewOrder {
-  const order = { verdict: draft.verdict, comment: draft.comment.trim() };
+function orderOf(draft: Draft, resultUid: string): ReviewOrder {
+  const order = { verdict: draft.verdict, comment: draft.comment.trim(), result_uid: resultUid };
   if (draft.verdict !== "corrected") return order;
   return {
     ...order,

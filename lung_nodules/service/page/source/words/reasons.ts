@@ -119,6 +119,7 @@ const REASONS: Readonly<Record<string, readonly [english: string, chinese: strin
   "nothing-reviewed": ["No finding was reviewed", "没有复核过的发现"],
   "queue-full": ["So many studies wait that no more are taken now", "等待的检查过多，暂不接受新的检查"],
   "quota-exceeded": ["Your quota of uploads is used up", "上传配额已用完"],
+  "results-changed": ["The study was read anew since this report was shown", "显示此报告后，该检查已被重新分析"],
   "role-too-low": ["Your role may not do this", "您的角色无权进行此操作"],
   "too-many-requests": ["Too many requests", "请求过多"],
   "unexpected-answer": ["The service answered in a way that this page does not understand", "本页面无法理解服务的回答"],
