@@ -16,6 +16,7 @@ EXAMPLE_JOB_ID = "0b8f2f6e-5a0c-4c9e-9b7e-6d1f4b1c2a3d"
 EXAMPLE_JOB = {
     "id": EXAMPLE_JOB_ID,
     "source": {"kind": "archive", "archive": "pacs", "study_instance_uid": EXAMPLE_STUDY, "path": None},
+    "study_instance_uid": EXAMPLE_STUDY,
     "label": "4f2a91c0",
     "priority": 0,
     "state": "done",

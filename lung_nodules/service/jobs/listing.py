@@ -46,7 +46,8 @@ async def list_jobs(connection: Connection, query: JobQuery) -> JobPage:
 
 async def count_states(connection: Connection) -> Mapping[JobState, int]:
     """The number of jobs in each state, zeros included."""
-    rows = await (await connection.execute("SELECT state, count(*) AS jobs FROM jobs GROUP BY state")).fetchall()
+    cursor = await connection.execute("SELECT state, sum(jobs) AS jobs FROM job_tallies GROUP BY state")
+    rows = await cursor.fetchall()
     known = {row["state"]: int(row["jobs"]) for row in rows}
     return {state: known.get(state.value, 0) for state in JobState}
 

@@ -117,6 +117,7 @@ class Job(Frozen):
 
     id: UUID
     source: Source
+    study_instance_uid: str | None = Field(None, description="Of what was sent only when its headers were read.")
     label: str = Field(description="Short name without patient data.")
     priority: int
     state: JobState

@@ -39,7 +39,8 @@ async def remove_remains(pool: Pool, settings: ServiceSettings) -> None:
 async def _remove_attempts(connection: Connection, data_folder: Path) -> None:
     """Folders that no attempt under way has made."""
     folders = await asyncio.to_thread(_list_attempts, data_folder)
-    cursor = await connection.execute("SELECT lease FROM jobs WHERE lease = ANY(%s)", (list(set(folders.values())),))
+    query = "SELECT lease FROM jobs WHERE state = 'running' AND lease = ANY(%s)"
+    cursor = await connection.execute(query, (list(set(folders.values())),))
     alive = {row["lease"] for row in await cursor.fetchall()}
     for folder, lease in folders.items():
         if lease not in alive:

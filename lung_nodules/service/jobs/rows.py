@@ -12,6 +12,7 @@ COLUMNS = (
     "id, source, label, priority, state, step, progress, stage, version, content_hash, models_hash, attempts, crashes,"
     " failing_since, reason, submitted_by, created_at, started_at, finished_at, duplicate_of, replaces,"
     " cancel_requested, pruned, summary,"
+    " CASE WHEN starts_with(study_key, 'study:') THEN substr(study_key, 7) END AS study_instance_uid,"
     " (SELECT jsonb_build_object('tries', n.tries, 'told_at', n.told_at, 'given_up_at', n.given_up_at) FROM notices n"
     " WHERE n.job_id = jobs.id AND n.ended_at = jobs.finished_at AND n.tries > 0 LIMIT 1) AS notice"
 )
