@@ -13,6 +13,7 @@ from contextlib import closing
 from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,11 +32,13 @@ from lung_nodules.archive.queries import SERIES_FIELDS, STUDY_FIELDS, check_quer
 from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.archive.retrying import call_with_retries
 from lung_nodules.archive.settings import DicomwebSettings
+from lung_nodules.archive.study_folder import StudyFolder
 from lung_nodules.stages.dicom_file import quiet_pydicom
 from lung_nodules.stages.study import IDENTITY_KEYWORDS
 
 _STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _PLAIN = 'multipart/related; type="application/dicom"'
+_NOT_TOLD = ("archive-not-supported", "study-not-found", "archive-too-large")  # of metadata: there are none to be had
 Search = Callable[..., list[dict[str, Any]]]
 
 
@@ -107,27 +110,29 @@ class DicomwebArchive:
         try:
             items = self._ask(lambda: self._client.retrieve_series_metadata(study, series))
         except ArchiveRefusal as refusal:
-            if refusal.code in ("archive-not-supported", "study-not-found", "archive-too-large"):
+            if refusal.code in _NOT_TOLD:
                 return ()
             raise
         with quiet_pydicom():
             return [read_header(item) for item in items]
 
     def read_identity(self, key: InstanceKey) -> pydicom.Dataset:
-        """See `Archive.read_identity`: of the instance itself, as an index may lag behind a correction."""
-        study, series, instance = map(
-            check_uid, (key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid)
-        )
+        """See `Archive.read_identity`: of the instance itself, as an index may tell less, or lag behind a correction.
+
+        Where the archive does not tell its metadata, now or ever, the instance is fetched: its identity is the same.
+        """
+        uids = key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid
+        study, series, instance = map(check_uid, uids)
         try:
-            items = self._ask(lambda: [self._client.retrieve_instance_metadata(study, series, instance)])
+            (item,) = self._ask(lambda: [self._client.retrieve_instance_metadata(study, series, instance)])
         except ArchiveRefusal as refusal:
-            if refusal.code not in ("archive-not-supported", "study-not-found", "archive-too-large"):
+            if refusal.code not in _NOT_TOLD:
                 raise
-            wanted = {"StudyInstanceUID": study}
-            search = self._client.search_for_studies
-            items = self._ask(lambda: search(fields=list(IDENTITY_KEYWORDS), search_filters=wanted, limit=1))
+            item = {}
+        if text_of(item, "SOPInstanceUID") != instance:
+            return self._fetch_identity(key)
         with quiet_pydicom():
-            return next((read_header(item) for item in items), pydicom.Dataset())
+            return read_header(item)
 
     def fetch_series(self, study_instance_uid: str, series_instance_uid: str, into: InstanceSink) -> int:
         """See `Archive.fetch_series`."""
@@ -203,6 +208,12 @@ class DicomwebArchive:
     def _ask(self, call: Callable[[], list[dict[str, Any]]]) -> list[Mapping[str, Any]]:
         """Ask for JSON, again where that can help."""
         return call_with_retries(lambda: items_of(call), self._settings.retries)
+
+    def _fetch_identity(self, key: InstanceKey) -> pydicom.Dataset:
+        with TemporaryDirectory() as folder, quiet_pydicom():
+            into = StudyFolder(Path(folder), self.name, None)
+            self._fetch_instance(key, into)
+            return pydicom.dcmread(into.path_of(key), stop_before_pixels=True, specific_tags=list(IDENTITY_KEYWORDS))
 
     def _fetch_instance(self, key: InstanceKey, into: InstanceSink) -> None:
         if not into.holds(key):

@@ -92,7 +92,10 @@ class DimseArchive:
     def read_identity(self, key: InstanceKey) -> Dataset:
         """See `Archive.read_identity`: what a C-FIND answers at the level of studies, which is where it belongs."""
         keys = dict.fromkeys(IDENTITY_KEYWORDS, "") | {"StudyInstanceUID": check_uid(key.study_instance_uid)}
-        return next(iter(self._find("STUDY", keys)), Dataset())
+        found = self._find("STUDY", keys)
+        if not found:
+            raise ArchiveRefusal("archive-short-count", "The archive lists a study's series and not the study.")
+        return found[0]
 
     def fetch_series(self, study_instance_uid: str, series_instance_uid: str, into: InstanceSink) -> int:
         """See `Archive.fetch_series`: several associations, each with a share of what is missing."""

@@ -92,7 +92,10 @@ class FolderArchive:
     def read_identity(self, key: InstanceKey) -> pydicom.Dataset:
         """See `Archive.read_identity`."""
         files = self._files_of(key.study_instance_uid, key.series_instance_uid)
-        return next((file.header for file in files if file.key == key), pydicom.Dataset())
+        found = next((file for file in files if file.key == key), None)
+        if found is None:
+            raise ArchiveRefusal("archive-short-count", "An instance of the folder is gone.")
+        return found.header
 
     def fetch_series(self, study_instance_uid: str, series_instance_uid: str, into: InstanceSink) -> int:
         """See `Archive.fetch_series`."""

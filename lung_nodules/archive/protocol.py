@@ -161,7 +161,11 @@ class Archive(Protocol):
         ...
 
     def read_identity(self, key: InstanceKey) -> pydicom.Dataset:
-        """What the archive tells of an instance's patient and study; what it does not tell is missing."""
+        """What the archive tells of an instance's patient and study; what it does not tell is missing.
+
+        Raises:
+            ArchiveRefusal: ``archive-short-count`` where it has listed the instance and tells nothing of it.
+        """
         ...
 
     def fetch_series(self, study_instance_uid: str, series_instance_uid: str, into: InstanceSink) -> int:

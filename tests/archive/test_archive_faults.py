@@ -43,6 +43,7 @@ pytestmark = pytest.mark.service
 
 INSTANCE = r"GET .*/instances/[0-9.]+$"
 SERIES_LIST, INSTANCE_LIST = r"GET .*/series\?", r"GET .*/instances\?"
+INSTANCE_METADATA = r"GET .*/instances/[0-9.]+/metadata$"
 STORE = r"POST .*/studies"
 
 
@@ -303,6 +304,34 @@ def test_an_archive_without_metadata_leads_to_the_same_choice(
     proxy.spoil(r"GET .*/metadata", fails(501))
     fetched = fetch_study(spoiled, study.uid, None, tmp_path, Settings())
     assert fetched.series_instance_uid == study.thin.series_uid
+
+
+def is_empty(_question: Question, answer: Answer) -> Answer:
+    return answer.with_json([{}])
+
+
+@pytest.mark.parametrize("times", [1, None])
+@pytest.mark.parametrize("spoil", [fails(404), fails(501), is_empty], ids=["404", "501", "empty"])
+def test_a_study_is_the_same_whether_its_metadata_are_told_or_not(
+    spoiled: DicomwebArchive, proxy: FaultProxy, study: SmallStudy, spoil: Spoil, times: int | None
+) -> None:
+    content = content_of(spoiled, study.uid)
+    num_identities = proxy.count(INSTANCE_METADATA)
+    proxy.spoil(INSTANCE_METADATA, spoil, times=times)
+    assert content_of(spoiled, study.uid) == content
+    assert proxy.count(INSTANCE) == (times or num_identities)
+
+
+def test_a_study_of_which_no_instance_is_to_be_had_has_no_other_content(
+    spoiled: DicomwebArchive, proxy: FaultProxy, study: SmallStudy
+) -> None:
+    content = content_of(spoiled, study.uid)
+    proxy.spoil(rf"{INSTANCE_METADATA}|{INSTANCE}", fails(404))
+    with pytest.raises(ArchiveRefusal, match="archive-short-count") as caught:
+        content_of(spoiled, study.uid)
+    assert caught.value.heals
+    proxy.heal()
+    assert content_of(spoiled, study.uid) == content
 
 
 def test_the_host_header_names_the_port(spoiled: DicomwebArchive, proxy: FaultProxy, study: SmallStudy) -> None:

@@ -20,7 +20,7 @@ from pynetdicom.sop_class import (
 from real_orthanc import free_port
 
 from lung_nodules.archive.dimse import DimseArchive
-from lung_nodules.archive.fetching import fetch_study
+from lung_nodules.archive.fetching import content_of, fetch_study
 from lung_nodules.archive.protocol import StudyQuery
 from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.archive.settings import DimseSettings, RetrySettings
@@ -138,6 +138,17 @@ def test_a_count_that_is_short_is_not_complete(peer: Peer, study: SmallStudy, tm
         pytest.raises(ArchiveRefusal, match="archive-short-count"),
     ):
         fetch_study(archive, study.uid, None, tmp_path, Settings())
+
+
+def test_a_study_that_is_not_listed_has_no_other_content(peer: Peer, study: SmallStudy) -> None:
+    find = peer.find
+    peer.find = lambda event: () if event.identifier.QueryRetrieveLevel == "STUDY" else find(event)  # type: ignore[method-assign]
+    with (
+        peer.serve() as settings,
+        DimseArchive(settings, "t") as archive,
+        pytest.raises(ArchiveRefusal, match="archive-short-count"),
+    ):
+        content_of(archive, study.uid)
 
 
 @pytest.mark.parametrize(
