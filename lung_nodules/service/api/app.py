@@ -22,6 +22,7 @@ from lung_nodules.service.api.metrics import Metrics
 from lung_nodules.service.api.observing import REQUEST_ID, Observing
 from lung_nodules.service.api.routes import account, archives, events, health, identities, jobs, results, studies
 from lung_nodules.service.api.state import ServiceState
+from lung_nodules.service.api.streams import Streams
 from lung_nodules.service.api.uploads import spool
 from lung_nodules.service.database.schema import bring_up_to_date
 from lung_nodules.service.jobs.desk import JobDesk, open_desk
@@ -118,6 +119,7 @@ async def _prepare(settings: ServiceSettings, desk: JobDesk, identifier: Identif
         desk=desk,
         identifier=identifier,
         audit=audit.AuditLog(desk.pool, settings.data_folder / "audit"),
+        streams=Streams(settings.rate_limit.streams),
         spool=uploads,
         metrics=metrics,
         readiness=Readiness(settings, desk),

@@ -1,19 +1,24 @@
-"""Puts an entry into the audit log before an answer leaves; see `lung_nodules.service.security.audit`."""
+"""Puts an entry into the audit log before an answer leaves; see `lung_nodules.service.security.audit`.
+
+What no route and no handler has answered is entered here, too, as failed, before the outermost layer answers it.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
 import psycopg
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lung_nodules.service.api.observing import job_of, places_of
+from lung_nodules.service.api.observing import DEFECT, job_of, places_of
 from lung_nodules.service.api.problems import problem
 from lung_nodules.service.database.pool import TRANSIENT
-from lung_nodules.service.security.audit import NOBODY, AuditEntry, AuditLog
+from lung_nodules.service.security.audit import NOBODY, AuditedObject, AuditEntry, AuditLog
 
 logger = logging.getLogger(__name__)
 
@@ -29,20 +34,33 @@ class Auditing:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        is_withheld = False
+        has_begun = is_withheld = False
 
         async def send_when_recorded(message: Message) -> None:
-            nonlocal is_withheld
-            if message["type"] == "http.response.start" and scope["state"].get("rule") is not None:
+            nonlocal has_begun, is_withheld
+            if message["type"] == "http.response.start":
+                has_begun = True
                 is_withheld = not await self._record(scope, message["status"])
                 if is_withheld:
                     await self._refuse(scope, receive, send)
             if not is_withheld:
                 await send(message)
 
-        await self.app(scope, receive, send_when_recorded)
+        try:
+            await self.app(scope, receive, send_when_recorded)
+        except ClientDisconnect:
+            raise
+        except Exception:
+            if not has_begun:
+                scope["state"]["problem_code"] = DEFECT
+                if not await self._record(scope, 500):
+                    await self._refuse(scope, receive, send)
+            raise
 
     async def _record(self, scope: Scope, status: int) -> bool:
+        """Write the entry of a call of a route with a rule; False where it cannot be written."""
+        if scope["state"].get("rule") is None:
+            return True
         log: AuditLog = scope["app"].state.service.audit
         try:
             entries = _entries_of(scope, status)
@@ -62,10 +80,10 @@ class Auditing:
 
 
 def _entries_of(scope: Scope, status: int) -> list[AuditEntry]:
-    """One, or one for each job of several that one call showed or deleted (`audited_jobs`)."""
+    """One, or one for each of the objects that a call was about, which a route names in `request.state.audited`."""
     entry = _entry_of(scope, status)
-    job_ids = scope["state"].get("audited_jobs", ()) if status < 400 else ()
-    return [entry.model_copy(update={"job_id": job_id}) for job_id in job_ids] or [entry]
+    objects: Sequence[AuditedObject] = scope["state"].get("audited", ()) if status < 400 else ()
+    return [entry.model_copy(update=vars(each)) for each in objects] or [entry]
 
 
 def _entry_of(scope: Scope, status: int) -> AuditEntry:

@@ -23,6 +23,7 @@ access_log = logging.getLogger("lung_nodules.service.access")
 logger = logging.getLogger(__name__)
 
 REQUEST_ID = "X-Request-ID"
+DEFECT = "internal-error"
 
 
 class Observing:
@@ -50,12 +51,12 @@ class Observing:
 
     async def _answer_defect(self, scope: Scope, receive: Receive, answer: _Answer, error: Exception) -> None:
         request_id = scope["state"]["request_id"]
-        scope["state"]["problem_code"] = "internal-error"
+        scope["state"]["problem_code"] = DEFECT
         logger.error("Request %s: %s at %s.", request_id, type(error).__name__, places_of(error))
         if answer.status:
             return  # too late for another answer: the connection ends short
         sentence = f"Internal error ({type(error).__name__})."
-        response = problem(500, "internal-error", sentence, "Tell us the number.", request_id=request_id)
+        response = problem(500, DEFECT, sentence, "Tell us the number.", request_id=request_id)
         await response(scope, receive, answer.send)
 
     def _note(self, scope: Scope, answer: _Answer) -> None:

@@ -11,10 +11,11 @@ from starlette.requests import Request
 
 from lung_nodules.service.api.health import Readiness
 from lung_nodules.service.api.metrics import Metrics
+from lung_nodules.service.api.streams import Streams
 from lung_nodules.service.api.uploads.spool import Spool
 from lung_nodules.service.jobs.desk import JobDesk
 from lung_nodules.service.jobs.model import Job, JobNotFound
-from lung_nodules.service.security.audit import AuditLog
+from lung_nodules.service.security.audit import AuditedObject, AuditLog
 from lung_nodules.service.security.identity import Identifier
 from lung_nodules.service.settings import ServiceSettings
 
@@ -27,6 +28,7 @@ class ServiceState:
     desk: JobDesk
     identifier: Identifier
     audit: AuditLog
+    streams: Streams
     spool: Spool
     metrics: Metrics
     readiness: Readiness
@@ -48,8 +50,13 @@ def get_settings(request: Request) -> ServiceSettings:
     return get_state(request).settings
 
 
-async def get_job(job_id: UUID, desk: Annotated[JobDesk, Depends(get_desk)]) -> Job:
-    """The job that a path names.
+def audited(job: Job) -> AuditedObject:
+    """A job as the audit log names it."""
+    return AuditedObject(job.id, (job.study_instance_uid,) if job.study_instance_uid else ())
+
+
+async def get_job(job_id: UUID, desk: Annotated[JobDesk, Depends(get_desk)], request: Request) -> Job:
+    """The job that a path names, named to the audit log, too.
 
     Raises:
         JobNotFound: 404.
@@ -57,4 +64,5 @@ async def get_job(job_id: UUID, desk: Annotated[JobDesk, Depends(get_desk)]) -> 
     job = await desk.get(job_id)
     if job is None:
         raise JobNotFound
+    request.state.audited = [audited(job)]
     return job

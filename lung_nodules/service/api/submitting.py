@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from lung_nodules.service.api.problems import ProblemRefusal
 from lung_nodules.service.api.schemas import StudyOrder, shown
-from lung_nodules.service.api.state import ServiceState
+from lung_nodules.service.api.state import ServiceState, audited
 from lung_nodules.service.api.uploads.receiving import receive
 from lung_nodules.service.jobs.model import Job, JobOrder, QueueFull, Source
 from lung_nodules.service.security.access import User
@@ -67,5 +67,6 @@ def chosen_archive(name: str | None, settings: ServiceSettings) -> str:
 def point_to(job: Job, request: Request, response: Response) -> Job:
     """Name the job's address in Location, and the job to the audit log."""
     request.state.job_id = job.id
+    request.state.audited = [audited(job)]
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/jobs/{job.id}"
     return shown(job)

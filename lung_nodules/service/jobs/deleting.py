@@ -14,7 +14,7 @@ from lung_nodules.service.jobs.results import ResultFolder
 from lung_nodules.service.jobs.rows import COLUMNS, read_job
 
 
-async def delete_with_duplicates(connection: Connection, job: Job, data_folder: Path) -> Sequence[UUID]:
+async def delete_with_duplicates(connection: Connection, job: Job, data_folder: Path) -> Sequence[Job]:
     """Remove an ended job, whose row the caller has locked, and its duplicates; all of them or none is in the database.
 
     Returns:
@@ -30,7 +30,7 @@ async def delete_with_duplicates(connection: Connection, job: Job, data_folder: 
         if path and not await _is_of_others(connection, path, ids):
             await asyncio.to_thread(remove_upload, data_folder, path)
     await connection.execute("DELETE FROM jobs WHERE id = ANY(%s)", (ids,))
-    return ids
+    return doomed
 
 
 async def _is_of_others(connection: Connection, path: str, ids: Sequence[UUID]) -> bool:

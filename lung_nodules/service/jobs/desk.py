@@ -152,7 +152,7 @@ class JobDesk:
             await issue_ticket(connection, job_id, row["priority"])
             return await change(connection, job_id, "priority = priority")
 
-    async def delete(self, job_id: UUID) -> Sequence[UUID]:
+    async def delete(self, job_id: UUID) -> Sequence[Job]:
         """Remove an ended job with its files, and its duplicates with theirs.
 
         Returns:

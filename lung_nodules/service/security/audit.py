@@ -1,9 +1,9 @@
-"""The audit log: who saw or did what, when, and on which job.
+"""The audit log: who saw or did what, when, on which job and on which studies.
 
 Every call that needs a role leaves an entry, the refused ones too, before its answer leaves the house: where no entry
 can be written, nobody sees anything. The entries lie in PostgreSQL, where an administrator reads them through the API,
-and as JSON lines in `audit/<day>.jsonl` below the data folder, for a SIEM to collect. An entry names users and jobs,
-never patients; which study a job was is in the archive and in the jobs.
+and as JSON lines in `audit/<day>.jsonl` below the data folder, for a SIEM to collect. An entry names users, jobs and
+studies by their UIDs, never patients; whose a study is, the archive knows.
 
 The store is our own because nothing kept writes an audit log of an ASGI application into PostgreSQL without an
 object-relational mapper beside it; what is told follows DICOM PS3.15 A.5 (who, what, when, which object, outcome).
@@ -15,9 +15,10 @@ import json
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, LiteralString
+from typing import Any, Literal, LiteralString
 from uuid import UUID
 
 import anyio.to_thread
@@ -54,7 +55,40 @@ TABLES: tuple[LiteralString, ...] = (
     CREATE TRIGGER audit_entries_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_entries
         FOR EACH STATEMENT EXECUTE FUNCTION audit_entries_stay();
     """,
+    """
+    ALTER TABLE audit_entries ADD COLUMN studies text[] NOT NULL DEFAULT '{}';
+    CREATE INDEX audit_entries_by_study ON audit_entries USING gin (studies);
+    CREATE INDEX audit_entries_by_time ON audit_entries (at);
+    DROP TRIGGER audit_entries_stay ON audit_entries;
+    CREATE TRIGGER audit_entries_stay BEFORE UPDATE OR TRUNCATE ON audit_entries
+        FOR EACH STATEMENT EXECUTE FUNCTION audit_entries_stay();
+    -- An entry leaves when it is older than the session that removes it says that entries are kept.
+    CREATE FUNCTION audit_entries_expire() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        kept interval := NULLIF(current_setting('lung_nodules.audit_kept', true), '')::interval;
+    BEGIN
+        IF kept IS NULL OR OLD.at >= now() - kept THEN
+            RAISE EXCEPTION 'audit entries are only ever added';
+        END IF;
+        RETURN OLD;
+    END $$;
+    CREATE TRIGGER audit_entries_expire BEFORE DELETE ON audit_entries
+        FOR EACH ROW EXECUTE FUNCTION audit_entries_expire();
+    """,
 )
+
+
+@dataclass(frozen=True)
+class AuditedObject:
+    """A job or studies that one call was about; a call that was about several gets an entry for each.
+
+    Attributes:
+        job_id: The job.
+        studies: Study Instance UIDs, of the job or of what an archive has shown.
+    """
+
+    job_id: UUID | None = None
+    studies: tuple[str, ...] = ()
 
 
 class AuditEntry(BaseModel):
@@ -71,6 +105,7 @@ class AuditEntry(BaseModel):
     status: int
     code: str = Field("", description="Reason of a problem.")
     job_id: UUID | None = None
+    studies: tuple[str, ...] = Field((), description="Study Instance UIDs of what was shown or changed.")
     object: str = Field("", description="Finding, file or slice that was asked for; an archive's name.")
     address: str = Field("-", description="Address of the client, or of the proxy that is trusted.")
     request_id: str = Field("", description="As in the access log and in the header X-Request-ID.")
@@ -90,6 +125,7 @@ class AuditQuery(BaseModel):
     actor: str | None = Field(None, max_length=200)
     action: str | None = Field(None, max_length=100)
     job_id: UUID | None = None
+    study_instance_uid: str | None = Field(None, max_length=64, pattern=r"^[0-9]+(\.[0-9]+)*$")
     after: datetime | None = None
     before: datetime | None = None
     cursor: int | None = Field(None, ge=1, le=2**62, description="`next_cursor` of the page before.")
@@ -134,7 +170,7 @@ class AuditLog:
             return
         await anyio.to_thread.run_sync(self._append, fresh)
         async with self._pool.connection() as connection, connection.transaction(), connection.cursor() as cursor:
-            await cursor.executemany(_INSERT, [entry.model_dump() for entry in fresh])
+            await cursor.executemany(_INSERT, [_row_of(entry) for entry in fresh])
         if once_a_minute:
             for entry in fresh:
                 self._remember(entry)
@@ -177,12 +213,17 @@ _SELECT: LiteralString = """
     WHERE (%(actor)s::text IS NULL OR actor = %(actor)s)
       AND (%(action)s::text IS NULL OR action = %(action)s)
       AND (%(job_id)s::uuid IS NULL OR job_id = %(job_id)s)
+      AND (%(study_instance_uid)s::text IS NULL OR studies @> ARRAY[%(study_instance_uid)s::text])
       AND (%(after)s::timestamptz IS NULL OR at >= %(after)s)
       AND (%(before)s::timestamptz IS NULL OR at < %(before)s)
       AND (%(cursor)s::bigint IS NULL OR id < %(cursor)s)
     ORDER BY id DESC
     LIMIT %(limit)s
 """
+
+
+def _row_of(entry: AuditEntry) -> dict[str, Any]:
+    return {**entry.model_dump(), "studies": list(entry.studies)}
 
 
 def _key(entry: AuditEntry) -> tuple[object, ...]:

@@ -49,6 +49,7 @@ class RateLimitSettings(Section):
 
     per_minute: int = Field(600, ge=1, le=1_000_000)
     burst: int = Field(120, ge=1, le=1_000_000)
+    streams: int = Field(20, ge=1, le=10_000, description="Event streams that a user may have open at a time.")
 
 
 class ReviewsSettings(Section):

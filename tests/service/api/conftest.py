@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from api_server import RunningApi, serving
+from identity_provider import AUDIENCE, ISSUER, Provider, provider
 
 from lung_nodules.service.database.embedded import embedded_server
 from lung_nodules.service.settings import ServiceSettings
@@ -55,3 +56,18 @@ def serve() -> Iterator[Callable[..., RunningApi]]:
 def api(serve: Callable[..., RunningApi], make_settings: Callable[..., ServiceSettings]) -> RunningApi:
     """A server in which everybody is an admin, with a folder as its archive, and wide rates."""
     return serve(make_settings(rate_limit={"per_minute": 1_000_000, "burst": 1_000_000}))
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Provider]:
+    with provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def guarded(
+    serve: Callable[..., RunningApi], make_settings: Callable[..., ServiceSettings], issuer: Provider
+) -> RunningApi:
+    """A server that takes the issuer's tokens."""
+    auth = {"mode": "oidc", "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": issuer.url}
+    return serve(make_settings(auth=auth, host="0.0.0.0"))

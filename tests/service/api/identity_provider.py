@@ -112,3 +112,8 @@ def provider() -> Iterator[Provider]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def bearer(issuer: Provider, role: str, name: str = "") -> dict[str, str]:
+    """The header of a user with a role."""
+    return {"Authorization": f"Bearer {issuer.sign(roles=[role], sub=name or f'{role}-user')}"}

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-import time
-from collections.abc import Callable, Iterator
-from uuid import uuid4
+from collections.abc import Callable
 
 import httpx2
-import psycopg
 import pytest
 from api_server import RunningApi
 from fastapi import FastAPI
-from identity_provider import AUDIENCE, ISSUER, Provider, provider
+from identity_provider import AUDIENCE, ISSUER, Provider, bearer
 from results_maker import add_job, add_result
 
 from lung_nodules.service.api.app import create_app
@@ -87,23 +84,6 @@ def test_a_route_without_a_rule_would_be_seen() -> None:
     app.add_api_route("/open", lambda: None, name="forgotten")
     (route,) = [each for each in declared_routes(app) if each.name == "forgotten"]
     assert rule_of(route.dependant) is None
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Provider]:
-    with provider() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def guarded(serve: Callable[..., RunningApi], make_settings: Callable[..., object], issuer: Provider) -> RunningApi:
-    """A server that takes the issuer's tokens."""
-    auth = {"mode": "oidc", "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": issuer.url}
-    return serve(make_settings(auth=auth, host="0.0.0.0"))
-
-
-def bearer(issuer: Provider, role: str, name: str = "") -> dict[str, str]:
-    return {"Authorization": f"Bearer {issuer.sign(roles=[role], sub=name or f'{role}-user')}"}
 
 
 def call(api: RunningApi, name: str, headers: dict[str, str], job_id: str = "") -> httpx2.Response:
@@ -237,84 +217,3 @@ def test_bad_tokens_make_an_address_wait(
     assert statuses[0] == 401
     assert statuses[-1] == 429
     assert api.client.get("/v1/me", headers=bearer(issuer, "viewer")).status_code == 200, "behind the same proxy"
-
-
-@pytest.mark.service
-def test_the_audit_log_says_who_saw_what_and_who_was_refused(
-    serve: Callable[..., RunningApi], guarded: RunningApi, issuer: Provider
-) -> None:
-    guarded = serve(guarded.settings)  # one that no stranger has asked within the last minute
-    job_id = add_result(guarded)
-    viewer, admin = bearer(issuer, "viewer", "vera"), bearer(issuer, "admin", "ada")
-    guarded.client.get(f"/v1/jobs/{job_id}/report", headers=viewer)
-    guarded.client.get(f"/v1/jobs/{job_id}/files/segmentation.dcm", headers=viewer)
-    guarded.client.get(f"/v1/jobs/{job_id}/files/DOE-JANE", headers=viewer)
-    guarded.client.delete(f"/v1/jobs/{job_id}", headers=viewer)
-    guarded.client.get(f"/v1/jobs/{job_id}/report")
-    page = guarded.client.get("/v1/audit", params={"job_id": job_id}, headers=admin).json()
-    seen = [
-        (entry["actor"], entry["action"], entry["status"], entry["outcome"], entry["object"])
-        for entry in page["entries"]
-    ]
-    assert seen == [
-        ("-", "show_report", 401, "refused", ""),
-        ("vera", "delete_job", 403, "refused", ""),
-        ("vera", "download_file", 404, "refused", ""),
-        ("vera", "download_file", 200, "done", "segmentation.dcm"),
-        ("vera", "show_report", 200, "done", ""),
-    ]
-    lines = [path.read_text() for path in (guarded.settings.data_folder / "audit").iterdir()]
-    assert sum(text.count(job_id) for text in lines) == 5
-    only_vera = guarded.client.get("/v1/audit", params={"actor": "vera", "limit": 1}, headers=admin).json()
-    assert len(only_vera["entries"]) == 1
-    next_page = guarded.client.get(
-        "/v1/audit", params={"actor": "vera", "limit": 1, "cursor": only_vera["next_cursor"]}, headers=admin
-    ).json()
-    assert next_page["entries"][0]["id"] < only_vera["entries"][0]["id"]
-
-
-@pytest.mark.service
-def test_strangers_do_not_fill_the_audit_log(
-    serve: Callable[..., RunningApi], make_settings: Callable[..., object], issuer: Provider
-) -> None:
-    """One entry a minute for what is tried from an address, whichever job is named and whatever the token is."""
-    auth = {"mode": "oidc", "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": issuer.url}
-    api = serve(make_settings(auth=auth, trusted_proxies=["127.0.0.1"]))
-    for address in ("198.51.100.7", "198.51.100.8"):
-        for _ in range(10):
-            told = {"X-Forwarded-For": address}
-            assert api.client.get(f"/v1/jobs/{uuid4()}/report", headers=told).status_code == 401
-    assert api.query("SELECT address FROM audit_entries ORDER BY id") == [("198.51.100.7",), ("198.51.100.8",)]
-
-
-@pytest.mark.service
-def test_slices_are_audited_once_a_minute(guarded: RunningApi, issuer: Provider) -> None:
-    job_id = add_result(guarded)
-    headers = bearer(issuer, "viewer")
-    for _ in range(5):
-        assert guarded.client.get(f"/v1/jobs/{job_id}/slices/0", headers=headers).status_code == 200
-    assert guarded.query("SELECT count(*) FROM audit_entries WHERE job_id = %s", job_id) == [(1,)]
-
-
-@pytest.mark.service
-@pytest.mark.parametrize(
-    "change", ["UPDATE audit_entries SET actor = 'x'", "DELETE FROM audit_entries", "TRUNCATE audit_entries"]
-)
-def test_entries_stay_as_they_are(guarded: RunningApi, change: str) -> None:
-    with pytest.raises(psycopg.errors.RaiseException, match="only ever added"):
-        guarded.query(change)
-
-
-@pytest.mark.service
-def test_nothing_is_shown_without_an_entry(
-    serve: Callable[..., RunningApi], make_settings: Callable[..., object]
-) -> None:
-    api = serve(make_settings())
-    job_id = add_result(api)
-    api.query("ALTER TABLE audit_entries RENAME TO away")
-    response = api.client.get(f"/v1/jobs/{job_id}/report")
-    assert (response.status_code, response.json()["code"]) == (503, "audit-unavailable")
-    assert "findings" not in response.text
-    api.query("ALTER TABLE away RENAME TO audit_entries")
-    time.sleep(0.1)
-    assert api.client.get(f"/v1/jobs/{job_id}/report").status_code == 200

@@ -99,21 +99,31 @@ def test_more_than_can_be_sorted_is_said(pacs: RunningApi, monkeypatch: pytest.M
     assert not search(pacs, patient_name="doe*")["is_cut"]
 
 
-def test_a_search_is_audited_and_who_was_sought_and_found_is_nowhere_written(
+def test_a_search_is_audited_by_what_it_showed_and_no_name_is_written_anywhere(
     pacs: RunningApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     assert search(pacs, patient_name="*Jane*", patient_id="P-1")["studies"][0]["patient_name"] == "Doe^Jane"
-    ((action, outcome, about),) = pacs.query(
-        "SELECT action, outcome, object FROM audit_entries WHERE action = 'find_studies' ORDER BY id DESC LIMIT 1"
-    )
-    assert (action, outcome, about) == ("find_studies", "done", "pacs")
+    last = "SELECT outcome, object, studies FROM audit_entries WHERE action = 'find_studies' ORDER BY id DESC LIMIT 1"
+    assert pacs.query(last) == [("done", "pacs", ["1.2.1"])]
     logged = [record.getMessage() for record in caplog.records if not record.name.startswith(NOT_OURS)]
     assert len(logged) >= 1
     written = str(pacs.query("SELECT * FROM audit_entries")) + "".join(logged)
     written += "".join(path.read_text() for path in (pacs.settings.data_folder / "audit").iterdir())
     assert "Jane" not in written
     assert "P-1" not in written
+
+
+def test_the_audit_log_says_who_was_shown_a_study_of_an_archive(pacs: RunningApi) -> None:
+    """The page that was shown, and not what else matches."""
+    search(pacs, patient_name="Roe*")
+    search(pacs, limit=2)
+    shown = pacs.query("SELECT studies FROM audit_entries WHERE action = 'find_studies' ORDER BY id DESC LIMIT 2")
+    assert shown == [(["1.2.5", "1.2.4"],), (["1.2.4"],)]
+    asked = {"study_instance_uid": "1.2.4", "action": "find_studies", "limit": 2}
+    entries = pacs.client.get("/v1/audit", params=asked).json()["entries"]
+    assert [entry["studies"] for entry in entries] == [["1.2.5", "1.2.4"], ["1.2.4"]]
+    assert [entry["object"] for entry in entries] == ["pacs", "pacs"]
 
 
 def test_a_search_takes_nothing_from_its_address_which_proxies_log(pacs: RunningApi) -> None:
@@ -145,8 +155,8 @@ def test_the_audit_log_names_each_job_whose_patient_was_shown(pacs: RunningApi) 
     shown, queued = [with_report(pacs), with_report(pacs)], add_job(pacs, "queued")
     for _ in range(3):  # as a work list does that looks again
         pacs.client.get("/v1/studies", params={"job_id": [*shown, queued]})
-    entries = pacs.query("SELECT job_id::text FROM audit_entries WHERE action = 'list_studies' ORDER BY id")
-    assert [job_id for (job_id,) in entries if job_id in (*shown, queued)] == shown
+    entries = pacs.query("SELECT job_id::text, studies FROM audit_entries WHERE action = 'list_studies' ORDER BY id")
+    assert [entry for entry in entries if entry[0] in (*shown, queued)] == [(job_id, ["1.2.7"]) for job_id in shown]
 
 
 @pytest.mark.parametrize("asked", [[], ["x"], ["6c1c2f8e-0000-4000-8000-000000000001"] * 101])

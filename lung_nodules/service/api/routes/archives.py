@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from fastapi import Path as PathParameter
+from starlette.requests import Request
 
 from lung_nodules.service.api.documents import problems
 from lung_nodules.service.api.problems import ProblemRefusal
@@ -13,6 +14,7 @@ from lung_nodules.service.api.schemas import ArchiveEntry, StudiesAsked, Studies
 from lung_nodules.service.api.searching import search_archive
 from lung_nodules.service.api.state import get_settings
 from lung_nodules.service.security.access import GuardedRoute, Role, User, require
+from lung_nodules.service.security.audit import AuditedObject
 from lung_nodules.service.settings import ServiceSettings
 
 router = APIRouter(prefix="/v1/archives", route_class=GuardedRoute, tags=["archives"])
@@ -38,8 +40,12 @@ async def list_archives(_user: Viewer, settings: Settings) -> list[ArchiveEntry]
 
 
 @router.post("/{name}/search", responses=problems(502, 504))
-async def find_studies(_user: Operator, settings: Settings, name: Name, asked: StudiesAsked) -> StudiesPage:
+async def find_studies(
+    _user: Operator, settings: Settings, name: Name, asked: StudiesAsked, request: Request
+) -> StudiesPage:
     """Look for studies in an archive, newest first. What is sought stands in the body: addresses end in logs."""
     if name not in settings.archives:
         raise ProblemRefusal(404, "archive-unknown", "There is no archive of that name.", "See GET /v1/archives.")
-    return await search_archive(settings, name, asked)
+    page = await search_archive(settings, name, asked)
+    request.state.audited = [AuditedObject(studies=tuple(study.study_instance_uid for study in page.studies))]
+    return page

@@ -12,7 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from lung_nodules.service.api.documents import problems
 from lung_nodules.service.api.schemas import shown
-from lung_nodules.service.api.state import get_desk, get_job
+from lung_nodules.service.api.state import ServiceState, get_desk, get_job, get_state
 from lung_nodules.service.jobs.desk import JobDesk
 from lung_nodules.service.jobs.model import Job
 from lung_nodules.service.security.access import GuardedRoute, Role, User, require
@@ -25,7 +25,20 @@ Desk = Annotated[JobDesk, Depends(get_desk)]
 Viewer = Annotated[User, Depends(require(Role.viewer, often=True))]
 
 
-@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, responses=problems())
+async def hold_place(user: Viewer, state: Annotated[ServiceState, Depends(get_state)]) -> AsyncIterator[None]:
+    """Hold the caller's place until the stream has ended.
+
+    Raises:
+        AccessRefusal: 429 ``too-many-streams``.
+    """
+    with state.streams.one(user.name):
+        yield
+
+
+Place = Depends(hold_place, scope="request")
+
+
+@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, responses=problems(), dependencies=[Place])
 async def follow_job(
     _user: Viewer, job: Annotated[Job, Depends(get_job)], desk: Desk
 ) -> AsyncIterable[ServerSentEvent]:
@@ -34,7 +47,7 @@ async def follow_job(
         yield event
 
 
-@router.get("/events", response_class=EventSourceResponse, responses=problems())
+@router.get("/events", response_class=EventSourceResponse, responses=problems(), dependencies=[Place])
 async def follow_jobs(_user: Viewer, desk: Desk) -> AsyncIterable[ServerSentEvent]:
     """Follow all jobs: `event: job` with each one that changes; a comment every 15 s."""
     async for event in _events(desk.follow()):

@@ -20,6 +20,7 @@ from lung_nodules.service.api.state import get_desk, get_settings
 from lung_nodules.service.jobs.desk import JobDesk
 from lung_nodules.service.jobs.model import Job
 from lung_nodules.service.security.access import GuardedRoute, Role, User, require
+from lung_nodules.service.security.audit import AuditedObject
 from lung_nodules.service.settings import ServiceSettings
 
 router = APIRouter(prefix="/v1", route_class=GuardedRoute, tags=["results"])
@@ -38,7 +39,7 @@ async def list_studies(
     """Say whose studies these jobs have read; one that has no report is left out."""
     jobs = [await desk.get(job_id) for job_id in dict.fromkeys(asked.job_id)]
     told = await anyio.to_thread.run_sync(_read_all, [job for job in jobs if job is not None], settings)
-    request.state.audited_jobs = [study.job_id for study in told]
+    request.state.audited = [AuditedObject(study.job_id, (study.study_instance_uid,)) for study in told]
     return told
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from lung_nodules.service.api.documents import Responses, json_example, problems
 from lung_nodules.service.api.schemas import EXAMPLE_JOB, JobsAsked, PriorityOrder, shown, shown_page
-from lung_nodules.service.api.state import get_desk, get_job
+from lung_nodules.service.api.state import audited, get_desk, get_job
 from lung_nodules.service.jobs.desk import JobDesk
 from lung_nodules.service.jobs.model import Job, JobPage, JobQuery
 from lung_nodules.service.security.access import AccessRefusal, GuardedRoute, Role, User, require
@@ -50,7 +50,7 @@ async def show_job(_user: Viewer, job: Named) -> Job:
 @router.delete("/jobs/{job_id}", status_code=204, responses=problems(409))
 async def delete_job(_user: Admin, job: Named, desk: Desk, request: Request) -> None:
     """Remove an ended job with its files, and its duplicates. What is in the archive stays there."""
-    request.state.audited_jobs = await desk.delete(job.id)
+    request.state.audited = [audited(each) for each in await desk.delete(job.id)]
 
 
 @router.post("/jobs/{job_id}/cancel", responses={**problems(409), **_ONE})
