@@ -49,6 +49,7 @@ class Gate:
             (evt.EVT_CONN_OPEN, self._bound),
             (evt.EVT_REQUESTED, self._check_host),
             (evt.EVT_DIMSE_RECV, self._begin_message),
+            (evt.EVT_CONN_CLOSE, self._free_place),
         ]
 
     def _bound(self, event: Event) -> None:
@@ -74,6 +75,14 @@ class Gate:
         peer = event.assoc.requestor.address_info
         if self._allowed_hosts and (peer is None or not self._is_allowed(peer.address)):
             event.assoc.acse.send_reject(*_REJECTED_FOR_GOOD)
+
+    def _free_place(self, event: Event) -> None:
+        """End the association of a peer that left without asking for one, as a probe of a port does.
+
+        pynetdicom would go on to wait for its request, and count it, until the time-out.
+        """
+        if event.assoc.requestor.primitive is None:
+            event.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type]  # what a time-out comes to
 
     def _is_allowed(self, text: str) -> bool:
         address = ipaddress.ip_address(text.partition("%")[0])

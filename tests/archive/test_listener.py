@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -369,6 +370,16 @@ def test_a_pdu_of_any_length_is_not_awaited(files: list[Path], tmp_path: Path) -
         with socket.create_connection(("127.0.0.1", listener.port), timeout=20) as stranger:
             stranger.sendall(bytes.fromhex("0100ffffffff"))  # an A-ASSOCIATE-RQ of 4 GiB
             assert stranger.recv(100)[:1] == b"\x07"  # A-ABORT
+        assert send(listener.port, files[:1]) == [0]
+
+
+def test_a_probe_of_the_port_takes_no_place(files: list[Path], tmp_path: Path) -> None:
+    """As Kubernetes and load balancers ask whether somebody listens: more often than there are places."""
+    with StoreListener(settings(max_associations=1), tmp_path / "spool", lambda _: None) as listener:
+        before = set(threading.enumerate())
+        for _ in range(5):
+            socket.create_connection(("127.0.0.1", listener.port)).close()
+        wait_for(lambda: not set(threading.enumerate()) - before)
         assert send(listener.port, files[:1]) == [0]
 
 
