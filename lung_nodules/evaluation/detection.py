@@ -10,6 +10,7 @@ from lung_nodules.evaluation.book import FigureBook
 from lung_nodules.evaluation.bootstrap import Rows, bootstrap_figure
 from lung_nodules.evaluation.figures import Figure, FigureUndefinedError
 from lung_nodules.evaluation.froc import Froc, Matches, bootstrap_froc, froc
+from lung_nodules.evaluation.outlines import add_dice
 from lung_nodules.evaluation.scans import JudgedScan
 from lung_nodules.networks.record import OperatingPoint
 
@@ -25,7 +26,10 @@ def curve_of(scans: Sequence[JudgedScan]) -> Froc:
 
 
 def add_detection_figures(book: FigureBook, scans: Sequence[JudgedScan], points: Mapping[str, OperatingPoint]) -> None:
-    """CPM, the sensitivity at LUNA16's rates, and sensitivity and false positives at each operating point."""
+    """CPM, the sensitivity at LUNA16's rates, and what each operating point gives.
+
+    That is sensitivity, false positives a scan, and the whole line's Dice there, a missed nodule counting as 0.
+    """
     curve = curve_of(scans)
     try:
         at_rates, cpm = bootstrap_froc(curve)
@@ -35,7 +39,10 @@ def add_detection_figures(book: FigureBook, scans: Sequence[JudgedScan], points:
     for rate, figure in at_rates.items():
         book.put(f"detection/sensitivity_by_false_positives/{rate:g}", figure)
     for name, point in points.items():
-        _add_point(book, f"detection/operating_points/{name}", curve.matches, point.threshold)
+        prefix = f"detection/operating_points/{name}"
+        _add_point(book, prefix, curve.matches, point.threshold)
+        rows = [row for scan in scans for row in scan.outlines_at(point.threshold)]
+        add_dice(book, f"{prefix}/dice_missed_as_0", rows)
 
 
 def _add_point(book: FigureBook, prefix: str, matches: Matches, threshold: float) -> None:

@@ -19,7 +19,7 @@ from lung_nodules.evaluation.detection import add_detection_figures, curve_of
 from lung_nodules.evaluation.figures import Figure
 from lung_nodules.evaluation.forest import add_forest_figures, find_forest
 from lung_nodules.evaluation.froc import Froc
-from lung_nodules.evaluation.outlines import OutlineRow, add_outline_figures, compare_outline
+from lung_nodules.evaluation.outlines import OutlineRow, add_dice, add_outline_figures, compare_outline
 from lung_nodules.evaluation.scans import JudgedScan, judge_scan
 from lung_nodules.evaluation.suspicion import ABOVE_BELOW, Question, add_suspicion_figures, questions
 from lung_nodules.networks.opened import Networks, open_networks
@@ -191,10 +191,9 @@ def _add_composites(book: FigureBook, composites: Sequence[JudgedScan], models: 
 
 
 def _add_missed_as_zero(book: FigureBook, scans: Sequence[JudgedScan]) -> None:
-    """Dice of the whole line at its operating point: a nodule that is missed counts as 0."""
-    every = [row for scan in scans for row in scan.every]
-    patients, values = [row.patient_id for row in every], [row.dice for row in every]
-    book.measure("segmentation/dice_whole_line_missed_as_0", mean_figure, patients, values)
+    """Dice of the whole line at the operating point of the scans: a nodule that is missed counts as 0."""
+    rows = [row for scan in scans for row in scan.outlines_at(scan.threshold)]
+    add_dice(book, "segmentation/dice_whole_line_missed_as_0", rows)
 
 
 def _composites_in_words(composites: Sequence[JudgedScan], num_crops: int) -> str:

@@ -62,6 +62,11 @@ def add_outline_figures(book: FigureBook, prefix: str, rows: Sequence[OutlineRow
         _add_means(book, f"{prefix}/by_size/{band}", [rows[int(number)] for number in members])
 
 
+def add_dice(book: FigureBook, path: str, rows: Sequence[OutlineRow]) -> None:
+    """Mean Dice over nodules, its interval by patient."""
+    book.measure(path, mean_figure, [row.patient_id for row in rows], [row.dice for row in rows])
+
+
 def _add_means(book: FigureBook, prefix: str, rows: Sequence[OutlineRow]) -> None:
     table = {name: np.array([asdict(row)[name] for row in rows], dtype=float) for name in MEANS}
     table["volume_error_absolute"] = np.abs(table["volume_error"])

@@ -15,7 +15,7 @@ from typing import Any
 from lung_nodules.errors import InputRefusal
 from lung_nodules.evaluation.figures import Figure
 
-_QUOTATION = re.compile(r"<!--=(?P<name>[\w-]+):(?P<path>[^>#]+?)(?:#(?P<part>\w+))?-->.*?<!--/-->")
+_QUOTATION = re.compile(r"<!--=(?P<name>[\w-]+):(?P<path>[^#\n]+?)(?:#(?P<part>\w+))?-->.*?<!--/-->")
 
 Documents = Mapping[str, Mapping[str, Any]]  # name to what `--json` wrote
 

@@ -2,7 +2,7 @@
 
 LUNA16's rules: nodules of three and more readers are to be found; nodules of fewer, marks for nodules below 3 mm and
 marks for what is no nodule are neither right nor wrong. A nodule's diameter is that of the sphere of its consensus'
-volume. The outline of a found nodule is, of the findings at the operating point, the one that agrees best with it.
+volume. The outline of a found nodule is, of the findings at an operating point, the one that agrees best with it.
 """
 
 from __future__ import annotations
@@ -54,6 +54,19 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Outlined:
+    """A target with every outline that overlaps it."""
+
+    missed: OutlineRow  # that of an empty outline
+    overlapping: tuple[tuple[float, OutlineRow], ...]  # probability of the finding, and its outline's agreement
+
+    def at(self, threshold: float) -> OutlineRow:
+        """Of the findings whose probability reaches the threshold, the outline that agrees best; else the empty one."""
+        rows = [row for probability, row in self.overlapping if probability >= threshold]
+        return max(rows, key=lambda row: row.dice, default=self.missed)
+
+
+@dataclass(frozen=True)
 class JudgedScan:
     """One scan as evidence: what every figure of detection is made from."""
 
@@ -61,9 +74,18 @@ class JudgedScan:
     marks: tuple[Mark, ...]
     included: tuple[Lesion, ...]
     excluded: tuple[Lesion, ...]
-    matched: tuple[OutlineRow, ...]  # targets that some finding at the operating point overlaps
-    every: tuple[OutlineRow, ...]  # all targets, a missed one with an empty outline
+    targets: tuple[Outlined, ...]
+    threshold: float  # of the operating point that the scan was read at
     seconds: Mapping[str, float] = field(default_factory=dict)  # by stage
+
+    def outlines_at(self, threshold: float) -> list[OutlineRow]:
+        """A row a target, that of an empty outline where it is missed."""
+        return [target.at(threshold) for target in self.targets]
+
+    @property
+    def matched(self) -> list[OutlineRow]:
+        """Targets that some finding at the operating point overlaps."""
+        return [row for row in self.outlines_at(self.threshold) if row.dice > 0]
 
 
 class Unfiltered:
@@ -135,18 +157,17 @@ def hold_against(
         reference: Their consensus masks by label, on the same grid.
         excluded: Findings that count neither way.
         spacing_mm: Of slices, rows and columns.
-        threshold: Findings below it have no outline that counts.
+        threshold: Of the operating point.
         seconds: What each stage took.
     """
-    reported = [one.label for one in found if one.probability >= threshold]
-    rows = [_best_outline(target, label_map, reported, reference, spacing_mm) for target in targets]
+    probabilities = {one.label: one.probability for one in found}
     return JudgedScan(
         name=name,
         marks=tuple(Mark(name, *one.center_lps, one.probability) for one in found),
         included=tuple(Lesion(name, *one.center_lps, one.volume_diameter_mm) for one in targets),
         excluded=tuple(excluded),
-        matched=tuple(row for row in rows if row.dice > 0),
-        every=tuple(rows),
+        targets=tuple(_outlined(target, label_map, probabilities, reference, spacing_mm) for target in targets),
+        threshold=threshold,
         seconds=dict(seconds),
     )
 
@@ -178,19 +199,21 @@ def excluded_of(scan: ReferenceScan, name: str, *, nodules_of_all: bool = False)
     return nodules + marks
 
 
-def _best_outline(
+def _outlined(
     target: Target,
     label_map: LabelMap,
-    reported: Sequence[int],
+    probabilities: Mapping[int, float],
     reference: LabelMap,
     spacing_mm: tuple[float, float, float],
-) -> OutlineRow:
-    """The row of the reported outline that agrees best; of an empty one where none overlaps."""
+) -> Outlined:
+    """The target with the outline of each finding, named by its label, that overlaps the consensus."""
     consensus = reference == target.label
-    touching = sorted(set(np.unique(label_map[consensus]).tolist()) & set(reported))
-    outlines = [label_map == label for label in touching] or [np.zeros_like(consensus)]
-    rows = [
-        compare_outline(target.patient_id, target.nodule_id, target.diameter_mm, outline, consensus, spacing_mm)
-        for outline in outlines
-    ]
-    return max(rows, key=lambda row: row.dice)
+
+    def compare(outline: npt.NDArray[np.bool_]) -> OutlineRow:
+        return compare_outline(target.patient_id, target.nodule_id, target.diameter_mm, outline, consensus, spacing_mm)
+
+    touching = sorted(set(np.unique(label_map[consensus]).tolist()) & set(probabilities))
+    return Outlined(
+        compare(np.zeros_like(consensus)),
+        tuple((probabilities[label], compare(label_map == label)) for label in touching),
+    )

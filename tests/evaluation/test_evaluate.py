@@ -164,6 +164,7 @@ def test_scans_are_read_by_the_whole_line(scans: dict[str, Any]) -> None:
     assert scans["segmentation"]["dice"]["n"] == 2
     assert scans["segmentation"]["dice"]["value"] > 0.6
     assert scans["segmentation"]["dice_whole_line_missed_as_0"] == scans["segmentation"]["dice"]
+    assert point["dice_missed_as_0"] == scans["segmentation"]["dice"]
     assert {"volume", "lungs", "detection", "segmentation", "classification"} <= set(scans["system"]["seconds"])
     assert "classification" not in scans
 
