@@ -1,8 +1,7 @@
 """Fitting the classifier's heads: logistic regressions that join the network's outputs with the measurements.
 
-The suspicion head learns from the readers' mean ratings as soft labels. Compared in five folds by patient on training
-and validation patients with hard labels, with splines and with boosted trees, that and a few logarithms were best (AUC
-above 3 against below 3 0.922; hard labels without logarithms 0.915, boosted trees 0.919; n 796).
+The suspicion head learns from the readers' mean ratings as soft labels: just above the middle of the scale tells less
+than far above. Sizes and spreads enter by their logarithms, too, as they span orders of magnitude.
 
 A network knows its own training nodules too well. Where networks by fold have read them, the head is fitted to all of
 them and to the validation patients at once. Else it is fitted in two steps: a regression on the measurements alone to
@@ -118,10 +117,9 @@ def fit_nodule(
 ) -> LinearHead:
     """Fit the nodule head: the finder's score and all that the classifier reads, joined; both sides weigh the same.
 
-    The ratings tell more of what is no nodule than the output that was taught to: in five folds by patient of 155
-    nodules and 62 mistakes of validation patients the AUC is 0.913 with them and 0.888 with that output and the
-    finder's score alone (with the classifier before, 0.920 and 0.883). How sure the head is, its temperature, is fitted
-    to the validation patients alone.
+    The ratings tell of what is no nodule, too: ``benchmarks/nodule_head.py`` measures by how much the area under the
+    curve exceeds that of the output `nodule` and the finder's score alone, on patients whom no network knows. How sure
+    the head is, its temperature, is fitted to the validation patients alone.
 
     Args:
         nodules: Head inputs of validation patients' nodules.
