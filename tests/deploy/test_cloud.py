@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 import yaml
 from programs import REPOSITORY
 
-from lung_nodules.service.settings import read_service_settings
+from lung_nodules.archive.settings import DicomwebSettings
+from lung_nodules.service.settings import ServiceSettings, read_service_settings
 
 DEPLOY = REPOSITORY / "deploy"
 TEMPLATE = DEPLOY / "aws" / "service.yaml"
@@ -51,8 +53,11 @@ def test_cfn_lint_finds_nothing() -> None:
 
 
 def test_nothing_on_aws_has_a_public_address(resources: dict[str, dict[str, Any]]) -> None:
-    (balancer,) = of_type(resources, "AWS::ElasticLoadBalancingV2::LoadBalancer").values()
-    assert balancer["Scheme"] == "internal"
+    balancers = of_type(resources, "AWS::ElasticLoadBalancingV2::LoadBalancer")
+    assert {name: each["Scheme"] for name, each in balancers.items()} == {
+        "Balancer": "internal",
+        "SenderBalancer": "internal",
+    }
     (database,) = of_type(resources, "AWS::RDS::DBInstance").values()
     assert database["PubliclyAccessible"] is False
     assert database["StorageEncrypted"] is True
@@ -61,12 +66,12 @@ def test_nothing_on_aws_has_a_public_address(resources: dict[str, dict[str, Any]
         assert "ENABLED" not in str(network.get("AssignPublicIp", "DISABLED"))
     for group in of_type(resources, "AWS::EC2::SecurityGroup").values():
         for rule in group["SecurityGroupIngress"]:
-            assert "SourceSecurityGroupId" in rule or rule["CidrIp"] == {"Ref": "CallerCidr"}
+            assert "SourceSecurityGroupId" in rule or rule["CidrIp"] in ({"Ref": "CallerCidr"}, {"Ref": "SenderCidr"})
 
 
 def test_tasks_are_hardened_and_get_secrets_by_reference(resources: dict[str, dict[str, Any]]) -> None:
     tasks = of_type(resources, "AWS::ECS::TaskDefinition")
-    assert set(tasks) == {"ApiTask", "WorkerTask"}
+    assert set(tasks) == {"ApiTask", "WorkerTask", "WatcherTask", "ListenerTask"}
     for task in tasks.values():
         (container,) = task["ContainerDefinitions"]
         assert container["User"] == "1000:1000"
@@ -99,20 +104,109 @@ def test_tasks_may_do_nothing_but_read_their_secrets_and_mount_their_files(
     }
 
 
-def test_the_settings_on_aws_are_valid(resources: dict[str, dict[str, Any]], tmp_path: Path) -> None:
-    text = resources["Settings"]["Properties"]["Value"]["Sub"]
-    for name in ("ArchiveUrl", "Issuer", "JwksUrl"):
-        text = text.replace(f"${{{name}}}", "https://name.example/path")
-    for name in ("ArchiveUser", "Audience"):
-        text = text.replace(f"${{{name}}}", "lung-nodules")
-    text = text.replace("${BalancerCidrs}", "10.0.1.0/24,10.0.2.0/24")
-    config = tmp_path / "service.yaml"
+PARAMETERS = {
+    "ArchiveUrl": "https://archive.example/dicom-web",
+    "ArchiveUser": "lung-nodules",
+    "Issuer": "https://issuer.example",
+    "Audience": "lung-nodules",
+    "JwksUrl": "https://issuer.example/certs",
+    "ClientId": "lung-nodules-page",
+    "BalancerCidrs": "10.0.1.0/24,10.0.2.0/24",
+    "ChangeFeedUrl": "",
+    "SenderCidr": "",
+    "SenderAeTitles": "",
+}
+CONDITIONS = {"Watches": "ChangeFeedUrl", "Listens": "SenderCidr"}  # each holds where its parameter is not empty
+
+
+def filled_in(value: Any, parameters: Mapping[str, str]) -> Any:
+    """What CloudFormation makes of a text and the functions in it."""
+    if isinstance(value, str):
+        return value
+    ((function, said),) = value.items()
+    if function == "Ref":
+        return parameters[said]
+    if function == "If":
+        name, then, otherwise = said
+        return filled_in(then if parameters[CONDITIONS[name]] else otherwise, parameters)
+    if function == "Split":
+        return filled_in(said[1], parameters).split(said[0])
+    if function == "Join":
+        return said[0].join(filled_in(said[1], parameters))
+    assert function == "Sub"
+    text, own = (said, {}) if isinstance(said, str) else said
+    values = {**parameters, **{name: filled_in(each, parameters) for name, each in own.items()}}
+    return re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text)
+
+
+def settings_on_aws(resources: dict[str, dict[str, Any]], folder: Path, **parameters: str) -> ServiceSettings:
+    """What the tasks read, by the service's own reader."""
+    config = folder / "service.yaml"
+    text = filled_in(resources["Settings"]["Properties"]["Value"], {**PARAMETERS, **parameters})
+    assert len(text) < 4096, "more than a standard parameter of SSM holds"
     config.write_text(text, encoding="utf-8")
-    settings = read_service_settings(config)
+    return read_service_settings(config)
+
+
+def test_the_settings_on_aws_are_valid(resources: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    settings = settings_on_aws(resources, tmp_path)
     assert settings.auth.mode == "oidc"
     assert str(settings.database.url_file) == "/tmp/files/database_url"
     assert [str(network) for network in settings.trusted_proxies] == ["10.0.1.0/24", "10.0.2.0/24"]
     assert settings.workers.grace_s + 15 <= 120  # the workers' StopTimeout
+    assert (settings.watch.archive, settings.listener) == (None, None)
+
+
+def test_the_watcher_on_aws_is_one_and_follows_the_feed_that_is_named(
+    resources: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    settings = settings_on_aws(resources, tmp_path, ChangeFeedUrl="https://archive.example")
+    assert settings.watch.archive is not None
+    archive = settings.archives[settings.watch.archive]
+    assert isinstance(archive, DicomwebSettings)
+    assert (archive.change_feed, archive.change_feed_url) == ("orthanc", "https://archive.example")
+    check_there_is_one(resources, "Watcher", "WatcherTask", "Watches")
+    (container,) = resources["WatcherTask"]["Properties"]["ContainerDefinitions"]
+    assert container["Command"] == ["watch"]
+
+
+def test_the_listener_on_aws_is_one_and_takes_what_its_senders_send(
+    resources: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    settings = settings_on_aws(resources, tmp_path, SenderCidr="10.2.0.0/24", SenderAeTitles="CT_1,123")
+    listener = settings.listener
+    assert listener is not None
+    assert listener.allowed_ae_titles == ("CT_1", "123")
+    assert [str(network) for network in listener.allowed_hosts] == ["10.2.0.0/24"]
+    check_there_is_one(resources, "StoreListener", "ListenerTask", "Listens")
+    (container,) = resources["ListenerTask"]["Properties"]["ContainerDefinitions"]
+    assert container["Command"] == ["serve", "--only", "listener"]
+    assert container["PortMappings"] == [{"ContainerPort": listener.port}]
+    assert resources["StoreListener"]["Properties"]["LoadBalancers"][0]["ContainerPort"] == listener.port
+    assert resources["SenderTarget"]["Properties"]["Port"] == listener.port
+    assert resources["ListenerGroup"]["Properties"]["SecurityGroupIngress"][0]["FromPort"] == listener.port
+
+
+def check_there_is_one(resources: dict[str, dict[str, Any]], service: str, task: str, condition: str) -> None:
+    """One at a time, also while an update replaces it; none where its condition does not hold."""
+    assert resources[service]["Condition"] == resources[task]["Condition"] == condition
+    properties = resources[service]["Properties"]
+    assert properties["TaskDefinition"] == {"Ref": task}
+    assert properties["DesiredCount"] == 1
+    assert properties["DeploymentConfiguration"] == {"MinimumHealthyPercent": 0, "MaximumPercent": 100}
+    assert properties["AvailabilityZoneRebalancing"] == "DISABLED"
+
+
+def test_workers_on_aws_follow_their_cpu_between_their_bounds(resources: dict[str, dict[str, Any]]) -> None:
+    """A metric that ECS publishes by itself; nothing in the template would publish another one."""
+    target = resources["WorkerScaling"]["Properties"]
+    assert target["ResourceId"] == {"Sub": "service/${Cluster}/${Workers.Name}"}
+    assert (target["MinCapacity"], target["MaxCapacity"]) == ({"Ref": "WorkerCount"}, {"Ref": "MaxWorkerCount"})
+    policy = resources["WorkerScalingPolicy"]["Properties"]
+    assert policy["ScalingTargetId"] == {"Ref": "WorkerScaling"}
+    tracked = policy["TargetTrackingScalingPolicyConfiguration"]
+    assert tracked["PredefinedMetricSpecification"] == {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"}
+    assert int(resources["Instances"]["Properties"]["MaxSize"]) >= 20  # the largest MaxWorkerCount
 
 
 def start_from_environment(folder: Path, name: str, content: str, **variables: str) -> list[str]:
@@ -141,7 +235,7 @@ def test_every_file_of_a_task_on_aws_comes_through_the_image_s_shell(
     resources: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     """Debian's passes no variable on whose name it could not have set itself."""
-    settings = resources["Settings"]["Properties"]["Value"]["Sub"]
+    settings = filled_in(resources["Settings"]["Properties"]["Value"], PARAMETERS)
     for task in of_type(resources, "AWS::ECS::TaskDefinition").values():
         (container,) = task["ContainerDefinitions"]
         names = [secret["Name"].removeprefix("FILE_") for secret in container["Secrets"]]

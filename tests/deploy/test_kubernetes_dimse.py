@@ -52,7 +52,7 @@ def ports_to(rules: list[Manifest], address: str) -> set[int]:
     return {
         port["port"]
         for rule in rules
-        for peer in rule.get("to", rule.get("from"))
+        for peer in rule.get("to") or rule["from"]
         if wanted in ipaddress.ip_network(peer["ipBlock"]["cidr"])
         for port in rule["ports"]
     }
