@@ -16,8 +16,8 @@ from lung_nodules.stages.instances import read_instances
 from lung_nodules.stages.lungs import Lungs, segment_lungs
 from lung_nodules.stages.nodules import measure_nodules
 from lung_nodules.stages.quality import check_quality
-from lung_nodules.stages.report import build_report
-from lung_nodules.stages.report_model import DocumentReference, Report
+from lung_nodules.stages.report import EarlierDocument, build_report
+from lung_nodules.stages.report_model import Report
 from lung_nodules.stages.segmentation import Outlines, segment_candidates
 from lung_nodules.stages.series import select_series
 from lung_nodules.stages.volume import Volume, build_volume
@@ -39,7 +39,7 @@ def analyse(
     networks: Networks,
     settings: Settings,
     watch: Stopwatch | None = None,
-    predecessor: DocumentReference | None = None,
+    earlier: EarlierDocument | None = None,
 ) -> Analysis:
     """Read one study and find, outline, measure and rate the nodules in it.
 
@@ -48,7 +48,7 @@ def analyse(
         networks: Opened once, for any number of studies.
         settings: One section a stage.
         watch: Takes the times that the report gives, and tells how far the line is; silent by default.
-        predecessor: The SR of an earlier version of the study, which this one's supersedes.
+        earlier: The SR of the version of the study before; see `build_report`.
 
     Raises:
         InputRefusal: There is no CT that can be read, with the reason.
@@ -68,7 +68,7 @@ def analyse(
     with watch.stage("report"):
         provenance = describe_run(selection, networks, settings, watch)
         parts = (selection, quality, volume, lungs, outlines, findings)
-        report = build_report(*parts, provenance, settings, predecessor)
+        report = build_report(*parts, provenance, settings, earlier)
     return Analysis(report, volume, lungs, outlines)
 
 

@@ -14,11 +14,15 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lung_nodules.errors import InputRefusal
 from lung_nodules.progress import Progress
 from lung_nodules.service.jobs.model import JobSummary
 from lung_nodules.service.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from lung_nodules.stages.report import EarlierDocument
 
 NAME = "fixed_analysis:FixedAnalysis"
 
@@ -29,7 +33,9 @@ class FixedAnalysis:
     def __init__(self, settings: ServiceSettings) -> None:
         self._default_delay_s = float(os.environ.get("FIXED_ANALYSIS_DELAY_S", "0.05"))
 
-    def analyse(self, study_folder: Path, output_folder: Path, progress: Progress) -> JobSummary:
+    def analyse(
+        self, study_folder: Path, output_folder: Path, progress: Progress, earlier: EarlierDocument | None
+    ) -> JobSummary:
         """Do what the study orders."""
         path = study_folder / "orders.json"
         orders = json.loads(path.read_text()) if path.is_file() else {}

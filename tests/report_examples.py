@@ -22,8 +22,7 @@ from lung_nodules.stages.instances import Instance, PassedOver
 from lung_nodules.stages.lungs import Lungs
 from lung_nodules.stages.nodules import Nodule
 from lung_nodules.stages.quality import Check, Outcome, Quality
-from lung_nodules.stages.report import ModelIdentity, Provenance, Report, build_report
-from lung_nodules.stages.report_model import DocumentReference
+from lung_nodules.stages.report import EarlierDocument, ModelIdentity, Provenance, Report, build_report
 from lung_nodules.stages.segmentation import Outlines
 from lung_nodules.stages.series import Selection
 from lung_nodules.stages.survey import ConsideredSeries
@@ -67,10 +66,10 @@ class Study:
         self,
         provenance: Provenance = PROVENANCE,
         settings: Settings | None = None,
-        predecessor: DocumentReference | None = None,
+        earlier: EarlierDocument | None = None,
     ) -> Report:
         parts = (self.selection, self.quality, self.volume, self.lungs, self.outlines, self.findings)
-        return build_report(*parts, provenance, settings or Settings(), predecessor)
+        return build_report(*parts, provenance, settings or Settings(), earlier)
 
     def without_findings(self) -> Study:
         return replace(self, findings=())

@@ -84,6 +84,13 @@ class Provenance:
     peak_memory_mib: float | None = None
 
 
+class EarlierDocument(DocumentReference):
+    """The SR of an earlier version of a study, as an archive has it."""
+
+    predecessor: DocumentReference | None
+    """What it supersedes itself."""
+
+
 def build_report(
     selection: Selection,
     quality: Quality,
@@ -93,7 +100,7 @@ def build_report(
     findings: Sequence[Finding],
     provenance: Provenance,
     settings: Settings,
-    predecessor: DocumentReference | None = None,
+    earlier: EarlierDocument | None = None,
 ) -> Report:
     """Put together the report of one study.
 
@@ -106,7 +113,7 @@ def build_report(
         findings: Those that are nodules.
         provenance: How the run was made; its times change no UID.
         settings: Of the run.
-        predecessor: The SR of an earlier version of the study, which this one's supersedes.
+        earlier: The SR of the version of the study before, which this one's supersedes unless it is of the same result.
 
     Returns:
         The report; its findings are ordered by falling overall suspicion.
@@ -135,7 +142,7 @@ def build_report(
         findings=reported,
         findings_cap=settings.classification.max_findings,
         segmentation=segmentation,
-        structured_report=_structured_report(result_uid, volume, settings, predecessor),
+        structured_report=_structured_report(result_uid, volume, settings, earlier),
         candidates=_count_candidates(outlines, reported),
         lungs=_describe_lungs(lungs),
         quality=tuple(CheckReport(**asdict(check)) for check in quality.checks),
@@ -211,19 +218,30 @@ def _segmentation(
 
 
 def _structured_report(
-    result_uid: str, volume: Volume, settings: Settings, predecessor: DocumentReference | None
+    result_uid: str, volume: Volume, settings: Settings, earlier: EarlierDocument | None
 ) -> StructuredReport | None:
     """Name the SR, or None: without a DICOM source or the wish for one there is none to write."""
     if not volume.headers or "dicom_sr" not in settings.outputs:
         return None
+    series_instance_uid = derive_uid(result_uid, "structured report series")
+    predecessor = _find_predecessor(series_instance_uid, earlier)
     superseded = () if predecessor is None else (predecessor.sop_instance_uid,)
     return StructuredReport(
         sop_class_uid=_SR_STORAGE[settings.dicom_sr.sop_class],
-        series_instance_uid=derive_uid(result_uid, "structured report series"),
+        series_instance_uid=series_instance_uid,
         sop_instance_uid=derive_uid(result_uid, "structured report instance", *superseded),
         file_name=STRUCTURED_REPORT_FILE,
         predecessor=predecessor,
     )
+
+
+def _find_predecessor(series_instance_uid: str, earlier: EarlierDocument | None) -> DocumentReference | None:
+    """What a document supersedes; an earlier one of its series, and so of the same result, is the document itself."""
+    if earlier is None:
+        return None
+    if earlier.series_instance_uid == series_instance_uid:
+        return earlier.predecessor
+    return DocumentReference.model_validate(earlier.model_dump(exclude={"predecessor"}))
 
 
 def _describe_slices(volume: Volume) -> tuple[SliceReport, ...]:

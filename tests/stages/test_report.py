@@ -14,15 +14,15 @@ from lung_nodules.errors import InputRefusal
 from lung_nodules.settings import ClassificationSettings, Settings
 from lung_nodules.stages.identifiers import derive_result_uid, derive_uid, digest_settings
 from lung_nodules.stages.instances import PassedOver
-from lung_nodules.stages.report import ModelIdentity, build_failure_report
-from lung_nodules.stages.report_model import DocumentReference
+from lung_nodules.stages.report import EarlierDocument, ModelIdentity, build_failure_report
 from lung_nodules.stages.study import describe_study, viewer_numbers
 
-EARLIER = DocumentReference(
+EARLIER = EarlierDocument(
     study_instance_uid="1.2.3",
     series_instance_uid="1.2.3.8",
     sop_class_uid=Comprehensive3DSRStorage,
     sop_instance_uid="1.2.3.8.1",
+    predecessor=None,
 )
 TEXT = st.text(max_size=30)
 INPUTS = st.tuples(TEXT, st.lists(TEXT, max_size=4), st.lists(TEXT, max_size=3), TEXT, TEXT, TEXT, TEXT, TEXT)
@@ -181,13 +181,23 @@ def test_a_corrected_patient_changes_every_uid():
 
 def test_a_predecessor_makes_another_document_of_the_same_result():
     study = drawn_study()
-    alone, named = study.report(), study.report(predecessor=EARLIER)
-    other = study.report(predecessor=EARLIER.model_copy(update={"sop_instance_uid": "1.2.3.8.9"}))
-    assert (alone.structured_report.predecessor, named.structured_report.predecessor) == (None, EARLIER)
+    alone, named = study.report(), study.report(earlier=EARLIER)
+    other = study.report(earlier=EARLIER.model_copy(update={"sop_instance_uid": "1.2.3.8.9"}))
+    assert alone.structured_report.predecessor is None
+    assert named.structured_report.predecessor.model_dump() == EARLIER.model_dump(exclude={"predecessor"})
     assert len({each.structured_report.sop_instance_uid for each in (alone, named, other)}) == 3
-    assert named == study.report(predecessor=EARLIER)
+    assert named == study.report(earlier=EARLIER)
     document = {"structured_report"}
     assert named.model_dump(exclude=document) == alone.model_dump(exclude=document)
+
+
+@pytest.mark.parametrize("first", [None, EARLIER], ids=["first", "later"])
+def test_a_result_that_is_read_again_is_the_same_document_and_does_not_supersede_itself(first):
+    """As where the images that came late are of another series."""
+    study = drawn_study()
+    stored = study.report(earlier=first)
+    names = stored.structured_report.model_dump(exclude={"file_name"})
+    assert study.report(earlier=EarlierDocument(study_instance_uid="1.2.3", **names)) == stored
 
 
 def test_all_uids_of_a_result_differ():

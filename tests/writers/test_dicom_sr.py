@@ -13,7 +13,7 @@ from report_examples import AXIAL, PATIENT_NAME, PROVENANCE, drawn_study, scan_s
 from lung_nodules.settings import DicomSrSettings, Settings
 from lung_nodules.stages.identifiers import digest_settings
 from lung_nodules.stages.instances import read_instances
-from lung_nodules.stages.report_model import DocumentReference
+from lung_nodules.stages.report import EarlierDocument
 from lung_nodules.stages.series import select_series
 from lung_nodules.stages.volume import build_volume
 from lung_nodules.writers.dicom_codes import OWN_SCHEME
@@ -239,13 +239,14 @@ def test_other_settings_give_another_object(tmp_path):
 @pytest.mark.parametrize("sop_class", ["comprehensive-3d", "comprehensive"])
 def test_it_names_the_document_that_it_supersedes(sop_class, tmp_path):
     study, settings = drawn_study(), Settings(dicom_sr=DicomSrSettings(sop_class=sop_class))
-    earlier = DocumentReference(
+    earlier = EarlierDocument(
         study_instance_uid="1.2.3",
         series_instance_uid="1.2.3.8",
         sop_class_uid=pydicom.uid.Comprehensive3DSRStorage,
         sop_instance_uid="1.2.3.8.1",
+        predecessor=None,
     )
-    report = study.report(settings=settings, predecessor=earlier)
+    report = study.report(settings=settings, earlier=earlier)
     (path,) = write_dicom_sr(report, study.volume, tmp_path, settings.dicom_sr)
     document = pydicom.dcmread(path)
     assert document.SOPInstanceUID == report.structured_report.sop_instance_uid

@@ -36,6 +36,7 @@ EXAMPLE_JOB = {
     "finished_at": "2026-11-25T15:00:31Z",
     "duplicate_of": None,
     "replaces": None,
+    "replaced_by": None,
     "cancel_requested": False,
     "summary": {"num_findings": 2, "highest_suspicion": 0.71, "result": "suspicious", "quality": "pass"},
     "notice": {"tries": 1, "told_at": "2026-11-25T15:00:33Z", "given_up_at": None},

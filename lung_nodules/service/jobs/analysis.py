@@ -13,6 +13,7 @@ from lung_nodules.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from lung_nodules.networks.opened import Networks
+    from lung_nodules.stages.report import EarlierDocument
     from lung_nodules.stages.report_model import Report
 
 _OUTCOMES = ("pass", "warn", "fail")
@@ -21,13 +22,16 @@ _OUTCOMES = ("pass", "warn", "fail")
 class Analysis(Protocol):
     """From a folder of DICOM files to a folder of results."""
 
-    def analyse(self, study_folder: Path, output_folder: Path, progress: Progress) -> JobSummary:
+    def analyse(
+        self, study_folder: Path, output_folder: Path, progress: Progress, earlier: EarlierDocument | None
+    ) -> JobSummary:
         """Read one study and write `report.json` and what else there is, `preview/` included.
 
         Args:
             study_folder: DICOM files at any depth.
             output_folder: Exists and is empty.
             progress: Told of the stages of the line.
+            earlier: The SR of the version of the study before; see `build_report`.
 
         Raises:
             Refusal: The study cannot be read.
@@ -54,7 +58,9 @@ class LineAnalysis:
         self._models_folder = settings.models_folder
         self._networks: Networks | None = None
 
-    def analyse(self, study_folder: Path, output_folder: Path, progress: Progress) -> JobSummary:
+    def analyse(
+        self, study_folder: Path, output_folder: Path, progress: Progress, earlier: EarlierDocument | None
+    ) -> JobSummary:
         """See `Analysis.analyse`."""
         from lung_nodules.pipeline import analyse
         from lung_nodules.results import write_results
@@ -64,7 +70,7 @@ class LineAnalysis:
         watch = Stopwatch(progress)
         with watch.stage("networks"):
             networks = self._open_networks()
-        analysis = analyse(study_folder, networks, self._line_settings, watch)
+        analysis = analyse(study_folder, networks, self._line_settings, watch, earlier)
         with watch.stage("results"):
             write_results(analysis.report, analysis.volume, analysis.outlines, output_folder, self._line_settings)
             labels = [finding.outline_label for finding in analysis.report.findings]

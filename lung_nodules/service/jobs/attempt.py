@@ -164,10 +164,12 @@ class Reader:
     async def _analyse(self, attempt: Attempt, found: Mapping[str, Any]) -> None:
         await patiently(lambda: ledger.enter_step(self._pool, attempt, Step.analyse))
         staging = staging_folder(self._settings.data_folder, attempt.lease)
+        to = self._settings.destinations
+        earlier = await patiently(lambda: ledger.settle_earlier_document(self._pool, attempt, to))
         more = {"folder": found["folder"], "content_hash": found["content_hash"], "into": str(staging)}
         tell = make_teller(self._pool, attempt, Step.analyse, self._settings.workers.progress_s)
         self._at = Step.analyse
-        result = await self._link.ask("analyse", attempt.job, tell, **more)
+        result = await self._link.ask("analyse", attempt.job, tell, earlier=earlier, **more)
         self._at = Step.store
         summary = JobSummary.model_validate(result)
         put_in_place = partial(ResultFolder(self._settings.data_folder, attempt.job.id).take, staging)
@@ -176,11 +178,12 @@ class Reader:
     async def _store(self, attempt: Attempt) -> None:
         self._at = Step.store
         await patiently(lambda: ledger.enter_step(self._pool, attempt, Step.store))
-        if self._settings.destinations:
+        destinations = self._settings.destinations
+        if destinations:
             tell = make_teller(self._pool, attempt, Step.store, self._settings.workers.progress_s)
-            result = await self._link.ask("store", attempt.job, tell)
-            num_stored = result["num_stored"]
-            await patiently(lambda: ledger.note_stored(self._pool, attempt, num_stored))
+            stored = await self._link.ask("store", attempt.job, tell)
+            noted = (stored["num_stored"], stored["document"], destinations)
+            await patiently(lambda: ledger.note_stored(self._pool, attempt, *noted))
 
     async def _beats(self, attempt: Attempt) -> None:
         """Signs of life until the lease is lost or somebody wants the job to end."""

@@ -143,7 +143,7 @@ def _do(steps: Steps, order: Mapping[str, Any], progress: TellingProgress) -> Ma
             return steps.fetch(job, progress, Path(order["into"]))
         case "analyse":
             folder, into = Path(order["folder"]), Path(order["into"])
-            return steps.analyse(job, progress, folder, order["content_hash"], into)
+            return steps.analyse(job, progress, folder, order["content_hash"], into, order["earlier"])
         case "store":
             return steps.store(job, progress)
     raise ValueError(order["step"])

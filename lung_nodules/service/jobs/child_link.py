@@ -60,14 +60,14 @@ class ChildLink:
         """Of the child, while there is one."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
-    async def ask(self, step: str, job: Job, tell: Tell, **more: str) -> Mapping[str, Any]:
+    async def ask(self, step: str, job: Job, tell: Tell, **more: Any) -> Mapping[str, Any]:
         """Have a step done.
 
         Args:
             step: survey, fetch, analyse or store.
             job: Of which job.
             tell: Called with the share of the step that is done and the stage of the line.
-            **more: Further arguments of the step.
+            **more: Further arguments of the step, as JSON has them.
 
         Raises:
             StepRefused: It could not be done.

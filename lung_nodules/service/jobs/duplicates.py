@@ -84,8 +84,11 @@ async def _find_other(connection: Connection, attempt: Attempt, identity: dict[s
 
 
 async def _end(connection: Connection, job_id: UUID, lease: UUID, original: UUID, change: str, *values: object) -> None:
-    """End as a duplicate; what was a duplicate of this one is one of the original."""
-    over = "state = 'duplicate', lease = NULL, finished_at = now(), stage = '', duplicate_of = %s"
+    """End as a duplicate, of the original's version; what was a duplicate of this one is one of the original."""
+    over = (
+        "state = 'duplicate', lease = NULL, finished_at = now(), stage = '', duplicate_of = %s, replaces = NULL,"
+        " version = (SELECT o.version FROM jobs o WHERE o.id = %s)"
+    )
     query = f"UPDATE jobs SET {change}, {over} WHERE id = %s AND lease = %s"  # noqa: S608  # of constants of ours; values are parameters
-    await connection.execute(query.encode(), (*values, original, job_id, lease))
+    await connection.execute(query.encode(), (*values, original, original, job_id, lease))
     await connection.execute("UPDATE jobs SET duplicate_of = %s WHERE duplicate_of = %s", (original, job_id))

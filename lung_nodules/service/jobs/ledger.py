@@ -7,8 +7,9 @@ worker was taken for lost, and somebody else reads the study. Its late success i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from psycopg import errors
@@ -18,7 +19,7 @@ from lung_nodules.service.database.pool import Connection, Pool
 from lung_nodules.service.jobs.duplicates import give_way
 from lung_nodules.service.jobs.lease import Attempt, LeaseLost, write
 from lung_nodules.service.jobs.model import JobState, JobSummary, Reason, Step
-from lung_nodules.service.jobs.rows import COLUMNS, FORGIVEN, read_job
+from lung_nodules.service.jobs.rows import COLUMNS, FORGIVEN, SETTLE_EARLIER_DOCUMENT, read_job
 from lung_nodules.service.jobs.tickets import issue_ticket
 
 _STEPS = list(Step)
@@ -108,6 +109,28 @@ async def finish(
         await write(connection, attempt, change, *values)
 
 
+async def settle_earlier_document(
+    pool: Pool, attempt: Attempt, destinations: Sequence[str]
+) -> Mapping[str, Any] | None:
+    """The SR of the version of the study before; the same for each attempt at the job's content.
+
+    Args:
+        pool: Of the worker.
+        attempt: The one that is about to read the study.
+        destinations: Names of the archives that the results will go to.
+
+    Returns:
+        The fields of an `EarlierDocument`; None where no version before is done and in one of these archives.
+
+    Raises:
+        LeaseLost: The attempt no longer counts.
+    """
+    async with pool.connection() as connection:
+        row = await write(connection, attempt, SETTLE_EARLIER_DOCUMENT, list(destinations))
+    earlier: Mapping[str, Any] | None = row["earlier_document"]
+    return earlier
+
+
 async def accept_results(pool: Pool, attempt: Attempt, summary: JobSummary, put_in_place: Callable[[], None]) -> None:
     """Keep what the report comes to, and put the results in their place while the job is this attempt's.
 
@@ -132,15 +155,25 @@ async def accept_results(pool: Pool, attempt: Attempt, summary: JobSummary, put_
             raise
 
 
-async def note_stored(pool: Pool, attempt: Attempt, num_stored: int | None) -> None:
-    """Keep how many objects the destinations have confirmed.
+async def note_stored(
+    pool: Pool, attempt: Attempt, num_stored: int, document: Mapping[str, Any] | None, destinations: Sequence[str]
+) -> None:
+    """Keep what the destinations have confirmed.
+
+    Args:
+        pool: Of the worker.
+        attempt: The one that has stored the results.
+        num_stored: Objects.
+        document: The SR among them, as the fields of an `EarlierDocument`.
+        destinations: Names of the archives; all have confirmed all.
 
     Raises:
         LeaseLost: The attempt no longer counts.
     """
-    change = "summary = summary || jsonb_build_object('num_stored', %s::integer)"
+    change = "summary = summary || jsonb_build_object('num_stored', %s::integer), document = %s, stored_in = %s::text[]"
+    named = None if document is None else Jsonb(document)
     async with pool.connection() as connection:
-        await write(connection, attempt, change, num_stored)
+        await write(connection, attempt, change, num_stored, named, list(destinations))
 
 
 async def read_failures(pool: Pool, attempt: Attempt) -> tuple[int, float]:

@@ -124,7 +124,7 @@ class Job(Frozen):
     step: Step | None = None
     progress: float = Field(0.0, ge=0, le=1)
     stage: str = Field("", description="Stage of the line under way.")
-    version: int = Field(1, ge=1, description="Grows when more of a study has arrived.")
+    version: int = Field(1, ge=1, description="Of the study: grows with other content, or other models.")
     content_hash: str | None = None
     models_hash: str | None = Field(None, description="What it is read with; settled when the reading begins.")
     attempts: int = 0
@@ -136,7 +136,8 @@ class Job(Frozen):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     duplicate_of: UUID | None = Field(None, description="Of a `duplicate`: the job that has the study; see its state.")
-    replaces: UUID | None = Field(None, description="The job of the same study before more of it arrived.")
+    replaces: UUID | None = Field(None, description="The job of the version before, done when this one was numbered.")
+    replaced_by: UUID | None = Field(None, description="Of a `done` job: that of the latest done version after it.")
     cancel_requested: bool = False
     pruned: bool = Field(False, description="Its files were removed to make room.")
     summary: JobSummary | None = None

@@ -12,6 +12,8 @@ COLUMNS = (
     "id, source, label, priority, state, step, progress, stage, version, content_hash, models_hash, attempts, crashes,"
     " failing_since, reason, submitted_by, created_at, started_at, finished_at, duplicate_of, replaces,"
     " cancel_requested, pruned, summary,"
+    " (SELECT o.id FROM jobs o WHERE jobs.state = 'done' AND o.state = 'done' AND o.study_key = jobs.study_key"
+    " AND o.version > jobs.version ORDER BY o.version DESC, o.number DESC LIMIT 1) AS replaced_by,"
     " CASE WHEN starts_with(study_key, 'study:') THEN substr(study_key, 7) END AS study_instance_uid,"
     " (SELECT jsonb_build_object('tries', n.tries, 'told_at', n.told_at, 'given_up_at', n.given_up_at) FROM notices n"
     " WHERE n.job_id = jobs.id AND n.ended_at = jobs.finished_at AND n.tries > 0 LIMIT 1) AS notice"
@@ -20,14 +22,26 @@ COLUMNS = (
 # Nothing has failed so far.
 FORGIVEN = "failures = 0, failing_since = NULL, failing_step = NULL"
 
+_OF_OTHER_VERSIONS = (
+    "o.study_key = jobs.study_key AND o.id <> jobs.id AND o.duplicate_of IS NULL"
+    " AND o.content_hash IS NOT NULL AND jobs.content_hash IS NOT NULL"
+    " AND (o.content_hash, o.models_hash) IS DISTINCT FROM (jobs.content_hash, jobs.models_hash)"
+)
+
 # The version of a job among those of its study, and the one that it replaces; right only when its content is known.
 NUMBER_VERSION = (
-    "version = 1 + COALESCE((SELECT max(o.version) FROM jobs o WHERE o.study_key = jobs.study_key"
-    " AND o.id <> jobs.id AND o.duplicate_of IS NULL AND o.content_hash IS NOT NULL"
-    " AND o.content_hash <> jobs.content_hash), 0),"
-    " replaces = (SELECT o.id FROM jobs o WHERE o.study_key = jobs.study_key AND o.id <> jobs.id"
-    " AND o.duplicate_of IS NULL AND o.content_hash <> jobs.content_hash AND o.state = 'done'"
-    " ORDER BY o.version DESC, o.number DESC LIMIT 1)"
+    f"version = 1 + COALESCE((SELECT max(o.version) FROM jobs o WHERE {_OF_OTHER_VERSIONS}), 0),"  # noqa: S608  # of constants of ours
+    f" replaces = (SELECT o.id FROM jobs o WHERE {_OF_OTHER_VERSIONS} AND o.state = 'done'"
+    " ORDER BY o.version DESC, o.number DESC LIMIT 1),"
+    " earlier_document = NULL"
+)
+
+# The SR of the latest done version before this one that an archive of now (a parameter: their names) has; settled once
+# for the content that the job has, so that who reads it again writes the same SR.
+SETTLE_EARLIER_DOCUMENT = (
+    "earlier_document = COALESCE(earlier_document, (SELECT o.document FROM jobs o WHERE o.study_key = jobs.study_key"
+    " AND o.version < jobs.version AND o.state = 'done' AND o.document IS NOT NULL AND o.stored_in && %s::text[]"
+    " ORDER BY o.version DESC, o.number DESC LIMIT 1), 'null'::jsonb)"
 )
 
 

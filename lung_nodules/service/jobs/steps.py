@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lung_nodules.archive.protocol import Archive
 from lung_nodules.archive.refusals import PushRefusal
@@ -21,6 +21,9 @@ from lung_nodules.service.jobs.models_hash import hash_models
 from lung_nodules.service.jobs.places import upload_folder
 from lung_nodules.service.jobs.results import ORIGIN, Origin, ResultFolder
 from lung_nodules.service.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from lung_nodules.stages.report import EarlierDocument
 
 
 class Steps:
@@ -75,7 +78,15 @@ class Steps:
             uid, content = self._content_of(folder)
         return {"study_instance_uid": uid, "content_hash": content, "folder": str(folder)}
 
-    def analyse(self, job: Job, progress: Progress, folder: Path, content_hash: str, into: Path) -> Mapping[str, Any]:
+    def analyse(
+        self,
+        job: Job,
+        progress: Progress,
+        folder: Path,
+        content_hash: str,
+        into: Path,
+        earlier: Mapping[str, Any] | None = None,
+    ) -> Mapping[str, Any]:
         """Read the study; results of this content and these models that are there already are taken as they are.
 
         Args:
@@ -84,6 +95,7 @@ class Steps:
             folder: Holds the study.
             content_hash: Of the study.
             into: Folder for the results, which `ResultFolder.take` puts in their place; not made where they are there.
+            earlier: The SR of the version of the study before, as the fields of an `EarlierDocument`.
 
         Returns:
             The summary of the report.
@@ -91,11 +103,11 @@ class Steps:
         Raises:
             Refusal: The study cannot be read; ``models-changed`` where other models are here than the job names.
         """
-        models_hash, earlier = job.models_hash or "", ResultFolder(self._settings.data_folder, job.id).origin()
-        if earlier is not None and (earlier.content_hash, earlier.models_hash) == (content_hash, models_hash):
-            return earlier.summary.model_dump()
+        models_hash, known = job.models_hash or "", ResultFolder(self._settings.data_folder, job.id).origin()
+        if known is not None and (known.content_hash, known.models_hash) == (content_hash, models_hash):
+            return known.summary.model_dump()
         into.mkdir(parents=True)
-        summary = self._analysis_of(models_hash).analyse(folder, into, progress)
+        summary = self._analysis_of(models_hash).analyse(folder, into, progress, _read_earlier(earlier))
         origin = Origin(content_hash=content_hash, models_hash=models_hash, summary=summary)
         (into / ORIGIN).write_text(origin.model_dump_json(), encoding="utf-8")
         return summary.model_dump()
@@ -104,7 +116,8 @@ class Steps:
         """Push SEG and SR to every destination; what is there already counts.
 
         Returns:
-            `num_stored`: objects that a destination has confirmed.
+            `num_stored`: objects that a destination has confirmed; `document`: the SR among them, as the fields of a
+            `EarlierDocument`, or None.
 
         Raises:
             ArchiveRefusal: A destination cannot be reached, or has not confirmed all of them.
@@ -118,7 +131,7 @@ class Steps:
             if not outcome.is_complete:
                 _refuse_push(name, [failure.code for failure in outcome.failures])
             num_stored += outcome.num_confirmed
-        return {"num_stored": num_stored if self._settings.destinations else None}
+        return {"num_stored": num_stored, "document": _name_document(results.report())}
 
     def _analysis_of(self, models_hash: str) -> Analysis:
         """The analysis with the models of that hash; replaced ones are opened anew."""
@@ -165,6 +178,22 @@ class Steps:
         if not studies or "" in studies:
             return "", ""
         return studies.pop(), hash_content_of(images)
+
+
+def _read_earlier(fields: Mapping[str, Any] | None) -> EarlierDocument | None:
+    from lung_nodules.stages.report import EarlierDocument
+
+    return None if fields is None else EarlierDocument.model_validate(fields)
+
+
+def _name_document(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The SR that a report names, as the fields of an `EarlierDocument`; None where it names none."""
+    names = report.get("structured_report")
+    if names is None:
+        return None
+    document = {key: names[key] for key in ("series_instance_uid", "sop_class_uid", "sop_instance_uid")}
+    predecessor = names.get("predecessor")  # reports of version 1.3 have none
+    return {"study_instance_uid": report["study"]["study_instance_uid"], **document, "predecessor": predecessor}
 
 
 def _refuse_push(name: str, codes: list[str]) -> None:

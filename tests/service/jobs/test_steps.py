@@ -106,9 +106,12 @@ def test_what_was_read_is_not_read_again(place, read, job):
 def test_storing_twice_is_storing_once(place, read, job):
     steps, _, _, results = read
     num_objects = len([file for file in results.files() if file.name.endswith(".dcm")])
-    assert steps.store(job, QUIET) == {"num_stored": num_objects}
+    names = results.report()["structured_report"]
+    document = {key: names[key] for key in ("series_instance_uid", "sop_class_uid", "sop_instance_uid", "predecessor")}
+    document["study_instance_uid"] = results.report()["study"]["study_instance_uid"]
+    assert steps.store(job, QUIET) == {"num_stored": num_objects, "document": document}
     stored = sorted((place / "pacs").rglob("*.dcm"))
-    assert steps.store(job, QUIET) == {"num_stored": num_objects}
+    assert steps.store(job, QUIET) == {"num_stored": num_objects, "document": document}
     assert sorted((place / "pacs").rglob("*.dcm")) == stored
     ours = {str(pydicom.dcmread(results.path(f.name)).SOPInstanceUID) for f in results.files() if f.name[-4:] == ".dcm"}
     assert {str(pydicom.dcmread(path).SOPInstanceUID) for path in stored} == ours

@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pydicom
 from pydicom.dataset import FileMetaDataset
@@ -20,6 +21,9 @@ from lung_nodules.errors import InputRefusal
 from lung_nodules.progress import Progress
 from lung_nodules.service.jobs.model import JobSummary
 from lung_nodules.service.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from lung_nodules.stages.report import EarlierDocument
 
 NAME = "storing_analysis:StoringAnalysis"
 NUM_OBJECTS = 2
@@ -32,7 +36,9 @@ class StoringAnalysis:
     def __init__(self, settings: ServiceSettings) -> None:
         self._delay_s = float(os.environ.get(DELAY_VARIABLE, "0.1"))
 
-    def analyse(self, study_folder: Path, output_folder: Path, progress: Progress) -> JobSummary:
+    def analyse(
+        self, study_folder: Path, output_folder: Path, progress: Progress, earlier: EarlierDocument | None
+    ) -> JobSummary:
         """Wait, do what the study orders, and write a report and objects."""
         paths = [path for path in study_folder.rglob("*") if path.is_file() and path.suffix != ".json"]
         slices = [pydicom.dcmread(path, stop_before_pixels=True) for path in paths]

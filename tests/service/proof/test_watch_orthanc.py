@@ -202,7 +202,7 @@ def test_a_late_slice_makes_a_new_version_and_no_double(folder: Path, orthanc: O
         orthanc.add([late])
         wait_until(lambda: len(service.jobs()) > 1, 60)
         again, second = settle(service, orthanc, 600)
-        assert again == first
+        assert again == first.model_copy(update={"replaced_by": second.id})
         assert (second.version, second.replaces, second.duplicate_of) == (2, first.id, None)
         assert second.content_hash != first.content_hash
         kept = [*before.segmentations, *before.reports]
@@ -210,7 +210,10 @@ def test_a_late_slice_makes_a_new_version_and_no_double(folder: Path, orthanc: O
         earlier.mkdir()
         for number, made in enumerate(kept):
             made.save_as(earlier / f"{number}.dcm", enforce_file_format=True)
-        judge(orthanc, second, [*files, *earlier.iterdir()])
+        (report,) = judge(orthanc, second, [*files, *earlier.iterdir()]).reports
+        (superseded,) = before.reports
+        predecessors = {uid for _, uid, _ in referenced(report.PredecessorDocumentsSequence)}
+        assert predecessors == {str(superseded.SOPInstanceUID)}
         start_again(service, orthanc)
         orthanc.add([late])  # once more, as an archive that is sent the same again
-        assert settle(service, orthanc, 60) == [first, second]
+        assert settle(service, orthanc, 60) == [again, second]
