@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 from lung_nodules.service.database.pool import Connection, Pool
+from lung_nodules.service.jobs.expiry import remove_old
 from lung_nodules.service.jobs.remains import remove_remains
 from lung_nodules.service.jobs.results import ResultFolder
 from lung_nodules.service.settings import ResultsSettings, ServiceSettings, UploadsSettings
@@ -30,7 +31,7 @@ _REVIEWS = """
 
 
 async def prune(pool: Pool, settings: ServiceSettings) -> int:
-    """Remove results above the limits of age and size, uploads that nobody tries again, and what the killed have left.
+    """Remove what is above the limits of age and size, uploads that nobody tries again, and what the killed have left.
 
     Returns:
         The number of jobs whose files went; 0 where another process is at it.
@@ -42,6 +43,7 @@ async def prune(pool: Pool, settings: ServiceSettings) -> int:
         if row and row["ours"]:
             try:
                 num_pruned = await _give_up_uploads(connection, settings.uploads) + await _prune(connection, settings)
+                await remove_old(connection, settings)
             finally:
                 await connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
     await remove_remains(pool, settings)

@@ -27,7 +27,7 @@ class WorkersSettings(Section):
 
     count: int = Field(1, ge=0, le=64, description="Started by `serve` on this machine; one study at a time each.")
     max_losses: int = Field(5, ge=1, le=100, description="Workers that may be lost over a study; then it is set aside.")
-    time_limit_s: float = Field(1800.0, gt=0, le=86400, description="For one attempt; over while it analyses: a crash.")
+    time_limit_s: float = Field(1800.0, gt=0, le=86400, description="For each step; over in the analysis: a crash.")
     max_crashes: int = Field(2, ge=1, le=10, description="After so many a study is set aside.")
     heal_within_s: float = Field(
         86_400.0,
@@ -90,6 +90,24 @@ class ResultsSettings(Section):
     max_age_days: float | None = Field(None, gt=0, le=36_500, description="Older ones are removed; None: kept.")
     max_gib: float | None = Field(None, gt=0, le=1_000_000, description="The oldest go first; None: no bound.")
     prune_every_s: float = Field(600.0, gt=0, le=86_400, description="Looked for results to remove so often.")
+
+
+class RetentionSettings(Section):
+    """How long rows stay in the database, counted from an end; results have limits of their own."""
+
+    jobs_days: float | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="Jobs that ended as duplicate, or as failed or cancelled before they had results; None: kept."
+        " Others stay: by them a study is known to have been read.",
+    )
+    notices_days: float | None = Field(
+        365.0, ge=1, le=36_500, description="Ends that the webhook was told, or that were given up; None: kept."
+    )
+    audit_days: float | None = Field(
+        None, ge=1, le=36_500, description="Audit entries, in the database and in audit/; None: kept."
+    )
 
 
 class WatchSettings(Section):

@@ -15,6 +15,7 @@ from lung_nodules.service.settings.jobs import (
     DatabaseSettings,
     QueueSettings,
     ResultsSettings,
+    RetentionSettings,
     WatchSettings,
     WebhookSettings,
     WorkersSettings,
@@ -54,6 +55,7 @@ class ServiceSettings(BaseSettings):
     uploads: UploadsSettings = UploadsSettings()
     cache: CacheSettings = CacheSettings()
     results: ResultsSettings = ResultsSettings()
+    retention: RetentionSettings = RetentionSettings()
     archives: dict[str, ArchiveSettings] = Field(default_factory=dict, description="By name: all that may be asked.")
     destinations: tuple[str, ...] = Field((), description="Names of the archives that results are pushed to.")
     watch: WatchSettings = WatchSettings()
