@@ -26,7 +26,7 @@ from lung_nodules.service.database.embedded import EmbeddedServer, embedded_url
 from lung_nodules.service.jobs import ledger
 from lung_nodules.service.jobs.desk import JobDesk
 from lung_nodules.service.jobs.lease import Attempt
-from lung_nodules.service.jobs.model import JobOrder, Source
+from lung_nodules.service.jobs.model import ENDED, Job, JobOrder, Source
 from lung_nodules.service.settings import ServiceSettings, read_service_settings
 
 TESTS = Path(fixed_analysis.__file__).parent
@@ -140,6 +140,21 @@ def study(uid: str, content: str | None = None, priority: int = 0, by: str = "se
     """An order for a study of an archive."""
     source = Source(kind="archive", archive="pacs", study_instance_uid=uid)
     return JobOrder(source=source, content_hash=content, priority=priority, submitted_by=by)
+
+
+def order(folder: Path, priority: int = 0) -> JobOrder:
+    """An order for a study in a folder."""
+    return JobOrder(source=Source(kind="folder", path=str(folder)), priority=priority)
+
+
+async def ended(desk: JobDesk, job: Job, timeout_s: float = 60.0) -> Job:
+    """Wait until a job has ended, and give it as it is then."""
+
+    async def look():
+        found = await desk.get(job.id)
+        return found if found.state in ENDED else None
+
+    return await until(look, timeout_s)
 
 
 async def claim_next(desk: JobDesk) -> Attempt:

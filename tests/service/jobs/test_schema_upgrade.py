@@ -1,10 +1,12 @@
-"""Tables that an earlier release has filled, brought up to date."""
+"""Tables are made once, and those that an earlier release has filled are brought up to date."""
 
+import asyncio
 from importlib.resources import files
 from uuid import uuid4
 
 import pytest
 
+from lung_nodules.errors import UsageRefusal
 from lung_nodules.service.database.pool import open_pool
 from lung_nodules.service.database.schema import bring_up_to_date, prepare_database
 from lung_nodules.service.jobs.desk import open_desk
@@ -44,3 +46,24 @@ def test_jobs_of_the_first_tables_keep_what_they_say(settings, run):
     assert [job.duplicate_of for job in found] == [None, done, done, None]
     assert found[0].step is Step.store
     assert all(job.notice is None for job in found)
+
+
+def test_tables_are_made_once_and_a_newer_release_is_not_touched(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            await asyncio.gather(*(prepare(desk) for _ in range(4)))
+            async with desk.pool.connection() as connection:
+                scripts = ["CREATE TABLE extra (a int)", "ALTER TABLE extra ADD b int; INSERT INTO extra VALUES (1, 2)"]
+                await bring_up_to_date(connection, "extra", scripts[:1])
+                await bring_up_to_date(connection, "extra", scripts)
+                await bring_up_to_date(connection, "extra", scripts)
+                rows = await (await connection.execute("SELECT * FROM extra")).fetchall()
+                assert rows == [{"a": 1, "b": 2}]
+                with pytest.raises(UsageRefusal, match="database-version"):
+                    await bring_up_to_date(connection, "extra", scripts[:1])
+
+    async def prepare(desk):
+        async with desk.pool.connection() as connection:
+            await prepare_database(connection)
+
+    run(scenario())
