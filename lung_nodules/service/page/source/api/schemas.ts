@@ -42,6 +42,7 @@ export const JobSchema = v.looseObject({
   finished_at: nullable(v.string()),
   duplicate_of: nullable(v.string()),
   replaces: nullable(v.string()),
+  replaced_by: nullable(v.string()),
   cancel_requested: v.optional(v.boolean(), false),
   summary: nullable(
     v.looseObject({

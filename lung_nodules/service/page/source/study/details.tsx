@@ -11,7 +11,7 @@ export function Details({ job, report }: { job: Job; report: Report }): ReactEle
   const { details } = words;
   return (
     <>
-      {job.version > 1 ? <p className="block muted">{words.study.replaced}</p> : null}
+      {job.replaces === null ? null : <p className="block muted">{words.study.replaces}</p>}
       <Facts title={words.study.tabs.study} facts={useStudyFacts(report)} />
       <Facts title={details.scan} facts={useScanFacts(report)} />
       <SeriesList series={report.series_considered} />

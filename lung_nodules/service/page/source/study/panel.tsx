@@ -3,6 +3,8 @@
 import { useId, useRef, useState, type KeyboardEvent, type ReactElement } from "react";
 import type { Finding, Job, Report, Review, Verdict } from "../api/schemas";
 import { useWords } from "../parts/context";
+import { Icon } from "../parts/icons";
+import { writeRoute } from "../state/route";
 import { Details } from "./details";
 import { Files } from "./files";
 import { FindingDetail } from "./finding_detail";
@@ -59,11 +61,24 @@ export function Panel(props: PanelProps): ReactElement {
           </button>
         ))}
       </div>
+      <Superseded job={props.job} />
       <div className="panel-content" role="tabpanel" id={`${id}-panel`} aria-labelledby={`${id}-${tab}`} tabIndex={0}>
         <TabContent tab={tab} {...props} />
       </div>
       <p className="panel-disclaimer">{words.disclaimer}</p>
     </aside>
+  );
+}
+
+/** The way to the result that holds now. */
+function Superseded({ job }: { job: Job }): ReactElement | null {
+  const { words } = useWords();
+  if (job.replaced_by === null) return null;
+  return (
+    <a className="panel-superseded" href={writeRoute({ name: "study", jobId: job.replaced_by, findingId: null })}>
+      <Icon name="warning" size={16} />
+      {words.study.replacedBy}
+    </a>
   );
 }
 

@@ -60,6 +60,7 @@ export const chinese: Words = {
     upload: "上传",
     folder: "文件夹",
     version: (version) => `第 ${version} 版`,
+    superseded: "已被更新的版本取代",
     noFinding: "未发现结节",
     took: (text) => `用时 ${text}`,
     drop: "松开即可提交",
@@ -188,7 +189,8 @@ export const chinese: Words = {
     passedOver: "略过的文件",
     imagesPerSeries: (count) => `${count} 幅图像`,
     chosen: "已读",
-    replaced: "在较早版本之后，此检查又有新图像到达。",
+    replaces: "本结果取代此检查较早版本的结果。",
+    replacedBy: "已被取代：此检查有更新版本的阅读结果",
   },
 
   viewer: {

@@ -60,6 +60,7 @@ export const english = {
     upload: "Upload",
     folder: "Folder",
     version: (version: number) => `version ${version}`,
+    superseded: "Superseded by a newer version",
     noFinding: "No nodule found",
     took: (text: string) => `took ${text}`,
     drop: "Drop to submit",
@@ -188,7 +189,8 @@ export const english = {
     passedOver: "Files passed over",
     imagesPerSeries: (count: number) => (count === 1 ? "1 image" : `${count} images`),
     chosen: "read",
-    replaced: "More of this study has arrived since an earlier version.",
+    replaces: "This result supersedes that of an earlier version of the study.",
+    replacedBy: "Superseded: a newer version of this study was read",
   },
 
   viewer: {

@@ -161,6 +161,7 @@ function JobStateCell({ job }: { job: Job }): ReactElement {
     <>
       <StateSign state={job.state} />
       {reason ? <span className="job-detail">{reason}</span> : null}
+      {job.replaced_by === null ? null : <span className="job-detail">{words.worklist.superseded}</span>}
     </>
   );
 }
