@@ -35,7 +35,7 @@ def test_an_order_that_was_left_in_the_middle_does_not_answer_the_next(settings,
             known = [await link.ask("fetch", job, unheard, into=str(tmp_path / "work")) for job in jobs]
             more = {"folder": str(first), "content_hash": known[0]["content_hash"], "into": str(tmp_path / "results")}
             with pytest.raises(RuntimeError):
-                await link.ask("analyse", jobs[0], broken, **more)
+                await link.ask("analyse", jobs[0], broken, earlier=None, **more)
             assert await link.ask("fetch", jobs[1], unheard, into=str(tmp_path / "work")) == known[1]
         finally:
             await link.kill()
