@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -56,7 +57,7 @@ class Reader:
         self._settings = settings
         self._pool = pool
         self._link = ChildLink(settings)
-        self._at = Step.fetch  # `analyse` only while the child is at it
+        self._begin(Step.fetch)
 
     async def close(self) -> None:
         """End the child."""
@@ -68,7 +69,7 @@ class Reader:
         if attempt is None:
             return
         logger.info("job %s: attempt %d", job_id, attempt.job.attempts)
-        self._at = Step.fetch
+        self._begin(Step.fetch)
         try:
             await self._watched(attempt)
         except LeaseLost:
@@ -85,7 +86,7 @@ class Reader:
             await asyncio.to_thread(remove_attempt, self._settings.data_folder, attempt.lease)
 
     async def _watched(self, attempt: Attempt) -> None:
-        """The steps, with signs of life beside them, within the time limit; and what follows from how they end."""
+        """The steps, with signs of life beside them, each within the time limit; and what follows from how they end."""
         work = asyncio.create_task(self._steps(attempt), name="steps")
         beats = asyncio.create_task(self._beats(attempt), name="signs of life")
         try:
@@ -101,14 +102,21 @@ class Reader:
         await self._link.renew()
 
     async def _first_of(self, work: asyncio.Task[None], beats: asyncio.Task[None]) -> None:
-        limit = self._settings.workers.time_limit_s
-        done, _ = await asyncio.wait((work, beats), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        if not done:
-            at = self._at
-            await self._stop(work)
-            await self._link.kill()
-            raise _out_of_time(at, limit)
-        await (work if work in done else beats)
+        limit_s = self._settings.workers.time_limit_s
+        while (left_s := self._begun_at + limit_s - time.monotonic()) > 0:
+            done, _ = await asyncio.wait((work, beats), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if done:
+                await (work if work in done else beats)
+                return
+        at = self._at
+        await self._stop(work)
+        await self._link.kill()
+        raise _out_of_time(at, limit_s)
+
+    def _begin(self, step: Step) -> None:
+        """Let the time of a step begin; `analyse` is only what the child does, and so all that may be its fault."""
+        self._at = step
+        self._begun_at = time.monotonic()
 
     async def _steps(self, attempt: Attempt) -> None:
         """All steps that are not done yet."""
@@ -168,15 +176,15 @@ class Reader:
         earlier = await patiently(lambda: ledger.settle_earlier_document(self._pool, attempt, to))
         more = {"folder": found["folder"], "content_hash": found["content_hash"], "into": str(staging)}
         tell = make_teller(self._pool, attempt, Step.analyse, self._settings.workers.progress_s)
-        self._at = Step.analyse
+        self._begin(Step.analyse)
         result = await self._link.ask("analyse", attempt.job, tell, earlier=earlier, **more)
-        self._at = Step.store
+        self._begin(Step.store)
         summary = JobSummary.model_validate(result)
         put_in_place = partial(ResultFolder(self._settings.data_folder, attempt.job.id).take, staging)
         await patiently(lambda: ledger.accept_results(self._pool, attempt, summary, put_in_place))
 
     async def _store(self, attempt: Attempt) -> None:
-        self._at = Step.store
+        self._begin(Step.store)
         await patiently(lambda: ledger.enter_step(self._pool, attempt, Step.store))
         destinations = self._settings.destinations
         if destinations:

@@ -13,22 +13,27 @@ from lung_nodules.service.jobs.rows import COLUMNS, NUMBER_VERSION, label_of, re
 from lung_nodules.service.jobs.tickets import issue_ticket, reissue_ticket
 from lung_nodules.service.settings import QueueSettings
 
-_READ_AND_NOT_DONE = "(state IN ('failed', 'cancelled') AND step = 'store')"
+_STANDS = (
+    "state IN ('queued', 'running', 'done', 'refused', 'set_aside')"
+    " OR state IN ('failed', 'cancelled') AND step = 'store' OR state = 'cancelled' AND submitted_by = %s"
+)
 
 
 async def find_same(connection: Connection, order: JobOrder, models_hash: str) -> Job | None:
-    """The job that an order would double; a more urgent order makes one that waits more urgent."""
+    """The job that an order would double; a more urgent order makes one that waits more urgent.
+
+    A job that ended while its results were stored has read the study: it is to be tried again, and the study not to be
+    read anew. What was cancelled stays so for who had submitted it: a feed may tell of the same content twice.
+    """
     key = study_key(order.source)
     if order.content_hash is None:
         condition, values = "content_hash IS NULL AND state = 'queued'", []
     else:
-        # a job that ended while its results were stored has read the study: to be tried again, not anew
-        states = f"(state IN ('queued', 'running', 'done', 'refused', 'set_aside') OR {_READ_AND_NOT_DONE})"
-        condition = f"content_hash = %s AND NOT pruned AND {states}"
-        values = [order.content_hash]
+        condition = f"content_hash = %s AND NOT pruned AND ({_STANDS})"
+        values = [order.content_hash, order.submitted_by]
     query = (
         f"SELECT {COLUMNS}, ticket FROM jobs WHERE study_key = %s AND models_hash = %s AND {condition}"  # noqa: S608  # of constants of ours; values are parameters
-        f" ORDER BY {_READ_AND_NOT_DONE}, number DESC LIMIT 1 FOR UPDATE"
+        " ORDER BY state IN ('failed', 'cancelled'), number DESC LIMIT 1 FOR UPDATE"
     )
     row = await fetch(connection, query, key, models_hash, *values)
     if row is None:

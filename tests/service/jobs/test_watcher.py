@@ -5,14 +5,16 @@ import shutil
 
 import pydicom
 import pytest
-from service_fixtures import until, worker, write_study
+from service_fixtures import claim_next, study, until, worker, write_study
 
+from lung_nodules.archive.fetching import content_of
 from lung_nodules.archive.opening import open_archive
 from lung_nodules.archive.protocol import StableStudy
 from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.phantom import PhantomSettings, write_phantom
+from lung_nodules.service.jobs import ledger
 from lung_nodules.service.jobs.desk import open_desk
-from lung_nodules.service.jobs.model import ENDED, JobQuery, JobState
+from lung_nodules.service.jobs.model import ENDED, JobQuery, JobState, Step
 from lung_nodules.service.jobs.watcher import Watcher, read_cursor
 
 pytestmark = pytest.mark.service
@@ -132,6 +134,61 @@ def test_a_patient_who_was_corrected_is_a_new_version(watched, run, archive_fold
     second, first = run(scenario())
     assert (first.version, second.version) == (1, 2)
     assert first.content_hash != second.content_hash
+
+
+def test_a_study_of_which_a_user_has_cancelled_his_own_job_is_queued(watched, run):
+    async def scenario():
+        with open_archive(watched.archives["pacs"], "pacs") as archive:
+            async with open_desk(watched) as desk:
+                watcher = Watcher(desk, "pacs", archive, ListedChanges(["1.2.1"]))
+                of_user = await desk.submit(study("1.2.1", content_of(archive, "1.2.1"), by="olga"))
+                await desk.cancel(of_user.id)
+                await look_to_the_end(watcher)
+                return await jobs_of(desk)
+
+    watched_job, of_user = run(scenario())
+    assert (of_user.state, of_user.submitted_by) == (JobState.cancelled, "olga")
+    assert (watched_job.state, watched_job.submitted_by) == (JobState.queued, "watch")
+    assert watched_job.content_hash == of_user.content_hash
+
+
+@pytest.mark.parametrize(
+    ("state", "step", "is_read_anew"),
+    [
+        (JobState.done, Step.store, False),
+        (JobState.refused, Step.fetch, False),
+        (JobState.set_aside, Step.analyse, False),
+        (JobState.cancelled, Step.fetch, False),
+        (JobState.cancelled, Step.store, False),
+        (JobState.failed, Step.store, False),
+        (JobState.failed, Step.fetch, True),
+        (JobState.failed, Step.analyse, True),
+    ],
+)
+def test_a_study_that_is_told_of_again_is_read_anew_only_where_that_can_help(
+    watched, run, archive_folder, state, step, is_read_anew
+):
+    async def scenario():
+        feed = ListedChanges(["1.2.1"])
+        with open_archive(watched.archives["pacs"], "pacs") as archive:
+            async with open_desk(watched) as desk:
+                watcher = Watcher(desk, "pacs", archive, feed)
+                await look_to_the_end(watcher)
+                attempt = await claim_next(desk)
+                await ledger.enter_step(desk.pool, attempt, step)
+                await ledger.finish(desk.pool, attempt, state)
+                feed.uids.append("1.2.1")
+                await look_to_the_end(watcher)
+                told_again = await jobs_of(desk)
+                write_study(archive_folder / "one", 4, "1.2.1")  # a late slice
+                feed.uids.append("1.2.1")
+                await look_to_the_end(watcher)
+                return told_again, await jobs_of(desk)
+
+    told_again, (late, *others) = run(scenario())
+    assert [job.state for job in told_again] == [JobState.queued] * is_read_anew + [state]
+    assert tuple(others) == told_again
+    assert (late.state, late.version) == (JobState.queued, 2)
 
 
 def test_an_archive_that_is_away_is_asked_again_and_what_is_gone_is_passed_over(watched, run, archive_folder):
