@@ -23,7 +23,7 @@ from lung_nodules.stages.classification import apply_head
 
 KEPT_SHARES = {"sensitive": 0.99, "balanced": 0.95, "specific": 0.85}
 FALSE_POSITIVES = {"fp_0.5": 0.5, "fp_1": 1.0, "fp_2": 2.0, "fp_4": 4.0}  # name: false positives a scan
-DEFAULT_POINT = "balanced"
+DEFAULT_POINT = "fp_0.5"
 
 Values = npt.NDArray[np.float64]
 

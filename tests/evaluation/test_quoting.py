@@ -34,6 +34,13 @@ def test_a_quotation_is_renewed_and_stays_one(part: str, words: str) -> None:
     assert quote_figures(once, DOCUMENTS) == once
 
 
+def test_a_size_band_with_a_greater_sign_is_quoted() -> None:
+    dice = {"value": 0.9, "low": None, "high": None, "n": 2}
+    text = "<!--=crops:by_size/>=20/dice-->0.1<!--/--> and <!--=crops:by_size/>=20/dice#n--><!--/-->"
+    renewed = "<!--=crops:by_size/>=20/dice-->0.900, n 2<!--/--> and <!--=crops:by_size/>=20/dice#n-->2<!--/-->"
+    assert quote_figures(text, {"crops": {"by_size": {">=20": {"dice": dice}}}}) == renewed
+
+
 def test_a_figure_that_was_not_measured_cannot_be_quoted() -> None:
     with pytest.raises(InputRefusal) as refused:
         quote_figures("<!--=crops:segmentation/iou-->0.99<!--/-->", DOCUMENTS)
@@ -44,6 +51,7 @@ def test_a_figure_that_was_not_measured_cannot_be_quoted() -> None:
 def test_every_document_quotes_what_was_measured(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert quote_figures(text, committed()) == text
+    assert "--><!--/-->" not in text
 
 
 @pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.stem)
