@@ -32,6 +32,7 @@ class SignInProvider(Provider):
         page: The one address that people are sent back to; empty until a page is there.
         token_lifetime_s: Of access tokens.
         num_refreshes: How often one was renewed.
+        can_end_sessions: Whether there is an address at which the page ends one.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class SignInProvider(Provider):
         self.issuer = ""
         self.token_lifetime_s = 600
         self.num_refreshes = 0
+        self.can_end_sessions = True
         self.sessions: dict[str, str] = {}
         self.codes: dict[str, tuple[str, dict[str, str]]] = {}
         self.refreshes: dict[str, str] = {}
@@ -51,7 +53,9 @@ class SignInProvider(Provider):
         self.refreshes.clear()
 
     def discovery(self) -> dict[str, Any]:
-        places = {"authorization_endpoint": "auth", "token_endpoint": "token", "end_session_endpoint": "logout"}
+        places = {"authorization_endpoint": "auth", "token_endpoint": "token"}
+        if self.can_end_sessions:
+            places["end_session_endpoint"] = "logout"
         return {"issuer": self.issuer, **{name: f"{self.issuer}/{path}" for name, path in places.items()}}
 
     def authorize(self, asked: dict[str, str], user: str | None) -> str | None:

@@ -84,6 +84,16 @@ def test_signing_out_ends_the_session_at_the_provider(desk, visit):
     page.get_by_role("button", name="ada").wait_for()  # asked again
 
 
+def test_signing_out_says_that_a_session_goes_on_which_the_provider_has_no_end_for(desk, visit, monkeypatch):
+    monkeypatch.setattr(desk.provider, "can_end_sessions", False)
+    page = visit("ada")
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_text("your session at the identity provider goes on").wait_for()
+    assert page.get_by_role("button", name="Sign in at 127.0.0.1").is_enabled()
+    assert "ada" in desk.provider.sessions.values()
+    look(page, "session-goes-on")
+
+
 @pytest.mark.parametrize("answer", ["?state=never-sent&code=guessed", "?state=never-sent&error=access_denied"])
 def test_an_answer_that_nobody_asked_for_signs_nobody_in(desk, visit, answer):
     page = visit(None, answer)

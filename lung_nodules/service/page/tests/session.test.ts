@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-const provider = vi.hoisted(() => ({ end: (): Promise<void> => Promise.resolve() }));
+const provider = vi.hoisted(() => ({ end: (): Promise<boolean> => Promise.resolve(true) }));
 
 // the way to a real provider and back takes a browser: tests/service/page/test_page_sign_in.py of the repository
 vi.mock("../source/api/issuer", () => ({
@@ -25,7 +25,7 @@ afterEach(() => vi.unstubAllGlobals());
 
 describe("signing out", () => {
   it("says nothing where the provider has ended its session", async () => {
-    provider.end = () => Promise.resolve();
+    provider.end = () => Promise.resolve(true);
     await session.signOut();
     expect(session.state()).toMatchObject({ at: "out", problem: null });
   });
@@ -34,6 +34,12 @@ describe("signing out", () => {
     provider.end = () => new Promise(() => undefined);
     void session.signOut();
     expect(session.state()).toMatchObject({ at: "out", problem: null });
+  });
+
+  it("says that the provider's session goes on where the provider has no end for it", async () => {
+    provider.end = () => Promise.resolve(false);
+    await session.signOut();
+    expect(session.state()).toMatchObject({ at: "out", problem: { code: "session-goes-on" } });
   });
 
   it("says that the provider's session may be open where the provider is not reached", async () => {

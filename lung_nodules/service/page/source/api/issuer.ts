@@ -68,23 +68,28 @@ export class Issuer {
     return this.#renewal;
   }
 
-  /** End the session here and at the provider; a provider that cannot end one keeps it. Throws where it is not reached. */
-  async signOut(): Promise<void> {
+  /**
+   * End the session here and at the provider. Throws where that one is not reached.
+   *
+   * @returns Whether it ends there, too: a provider without an `end_session_endpoint` keeps it.
+   */
+  async signOut(): Promise<boolean> {
     sessionStorage.removeItem(SIGNED_IN);
     this.#user = null;
     try {
-      await this.#leaveForGood();
+      return await this.#leaveForGood();
     } catch (error) {
       await this.#manager.removeUser(); // no token stays here, whatever goes on over there
       throw error;
     }
   }
 
-  async #leaveForGood(): Promise<void> {
+  async #leaveForGood(): Promise<boolean> {
     const metadata = await this.#manager.metadataService.getMetadata();
     if (metadata.revocation_endpoint) await this.#manager.revokeTokens(["refresh_token"]).catch(() => undefined);
     if (metadata.end_session_endpoint) await this.#manager.signoutRedirect();
     else await this.#manager.removeUser();
+    return Boolean(metadata.end_session_endpoint);
   }
 
   async #leaveFor(how: { prompt?: string }): Promise<void> {

@@ -71,14 +71,15 @@ class Session {
     this.#become({ at: "in", way: this.#state.way });
   }
 
-  /** Leave here at once, and at the provider; a session that could not be ended there is told on the way in. */
+  /** Leave here at once, and at the provider; a session that goes on there, or may, is told on the way in. */
   async signOut(): Promise<void> {
     if (this.#state.at !== "in") return;
     const { way } = this.#state;
     this.#pasted = null;
     this.#become({ at: "out", way, problem: null });
     try {
-      await this.#issuer?.signOut();
+      const isOver = (await this.#issuer?.signOut()) ?? true;
+      if (!isOver) this.#become({ at: "out", way, problem: new Problem(0, "session-goes-on", "") });
     } catch (error) {
       this.#become({ at: "out", way, problem: new Problem(0, "session-may-be-open", asError(error).message) });
     }

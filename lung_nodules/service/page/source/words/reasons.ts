@@ -103,6 +103,10 @@ const REASONS: Readonly<Record<string, readonly [english: string, chinese: strin
   "not-yours": ["Another user has submitted this", "由其他用户提交"],
   "sign-in-failed": ["The sign-in did not succeed", "登录未成功"],
   "session-ended": ["Your session has ended", "会话已结束"],
+  "session-goes-on": [
+    "You are signed out here; your session at the identity provider goes on until you end it there",
+    "您已在此退出登录；身份提供方的会话仍在继续，请前往该处结束",
+  ],
   "session-may-be-open": [
     "You are signed out here, but your session at the identity provider may still be open",
     "您已在此退出登录，但身份提供方的会话可能仍未结束",
