@@ -6,6 +6,7 @@ import { arrangeLanes } from "../source/state/lanes";
 import { readPreferences } from "../source/state/preferences";
 import { readRoute, writeRoute } from "../source/state/route";
 import { readingStep, sliceNumbers } from "../source/state/slice_numbers";
+import { untold } from "../source/state/untold";
 import { labelExtents, neighbour, openViewer, viewerReducer } from "../source/state/viewer";
 import { canCancel, canRetry, EMPTY, matches, worklistReducer } from "../source/state/worklist";
 
@@ -279,5 +280,18 @@ describe("preferences", () => {
 
   it.each(["{", "null", "3", '{"language":"xx"}'])("make do with anything stored: %s", (stored) => {
     expect(readPreferences(stored, [])).toEqual({ language: "en", theme: "dark" });
+  });
+});
+
+describe("whether the end of a job was told", () => {
+  const told_at = "2026-01-01T00:00:00Z";
+  it.each([
+    [null, null],
+    [{ tries: 1 }, null], // the first try may be under way
+    [{ tries: 2 }, "waiting"],
+    [{ tries: 9, given_up_at: told_at }, "givenUp"],
+    [{ tries: 9, told_at }, null],
+  ])("%j: %s", (notice, how) => {
+    expect(untold(v.parse(JobSchema, { ...job("a", "done", 0), notice }))).toBe(how);
   });
 });

@@ -24,6 +24,8 @@ export const STEPS = ["fetch", "analyse", "store"] as const;
 
 const Reason = v.looseObject({ code: v.string(), sentence: v.string(), advice: v.optional(v.string(), "") });
 
+const Notice = v.looseObject({ tries: v.number(), told_at: nullable(v.string()), given_up_at: nullable(v.string()) });
+
 export const JobSchema = v.looseObject({
   id: v.string(),
   source: v.looseObject({ kind: v.string(), archive: nullable(v.string()), study_instance_uid: nullable(v.string()) }),
@@ -53,6 +55,7 @@ export const JobSchema = v.looseObject({
       num_stored: nullable(v.number()),
     }),
   ),
+  notice: nullable(Notice),
 });
 
 export const JobPageSchema = v.looseObject({ jobs: v.array(JobSchema), next_cursor: nullable(v.string()) });

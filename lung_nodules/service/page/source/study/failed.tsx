@@ -8,6 +8,7 @@ import { goTo } from "../parts/hooks";
 import { Icon } from "../parts/icons";
 import { canRetry } from "../state/worklist";
 import { DeleteButton } from "../worklist/delete_button";
+import { Untold } from "./untold";
 
 export function Failed({ job, onChange }: { job: Job; onChange: () => void }): ReactElement {
   const { words } = useWords();
@@ -36,6 +37,7 @@ export function Failed({ job, onChange }: { job: Job; onChange: () => void }): R
             </p>
           </>
         ) : null}
+        <Untold job={job} />
         <div className="failed-ways">
           {mayOperate && canRetry(job) ? (
             <button type="button" className="button" onClick={() => void retryJob(job.id).then(onChange, complain)}>

@@ -16,6 +16,7 @@ import { Panel } from "./panel";
 import { ReviewDialog } from "./review_dialog";
 import { DeleteButton } from "../worklist/delete_button";
 import { BackLink } from "./study_page";
+import { Untold } from "./untold";
 import { ViewerPane } from "./viewer_pane";
 
 export interface ReadStudyProps {
@@ -62,6 +63,7 @@ export function ReadStudy({ job, report, findingId }: ReadStudyProps): ReactElem
   return (
     <main id="content" className="study" tabIndex={-1}>
       <StudyHead job={job} report={report} />
+      <Untold job={job} />
       <div className="study-body">
         {slices.state === "ready" ? (
           <Images

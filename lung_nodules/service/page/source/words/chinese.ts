@@ -184,6 +184,10 @@ export const chinese: Words = {
     why: "原因",
     advice: "建议",
     code: "代码",
+    untold: {
+      waiting: "暂时无法通知等待本结果的系统（webhook），将再次尝试。",
+      givenUp: "未能通知等待本结果的系统（webhook），不再尝试。",
+    },
     seriesConsidered: "查看过的序列",
     seriesHint: (count) => `${count} 个序列`,
     passedOver: "略过的文件",

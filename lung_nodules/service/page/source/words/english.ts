@@ -184,6 +184,10 @@ export const english = {
     why: "Why",
     advice: "What to do",
     code: "Code",
+    untold: {
+      waiting: "The system that waits for this result (webhook) could not be told yet; it is tried again.",
+      givenUp: "The system that waits for this result (webhook) was not told of it, and no further try is made.",
+    },
     seriesConsidered: "Series that were looked at",
     seriesHint: (count: number) => (count === 1 ? "1 series" : `${count} series`),
     passedOver: "Files passed over",
