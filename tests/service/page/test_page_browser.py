@@ -44,6 +44,7 @@ def jobs(browser, address, studies):
     look(page, "running-study")
     page.locator(".study").wait_for(timeout=DONE_MS)  # by the service's events, without a reload
     page.goto(address)
+    row.wait_for()  # else the list is empty yet, and the row that comes first is taken for that of the next study
     refused = submit(page, scout)
     page.locator("tr", has=page.locator(f'a[href="{refused}"]')).locator('[data-state="refused"]').first.wait_for(
         timeout=DONE_MS
