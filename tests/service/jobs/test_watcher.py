@@ -109,7 +109,7 @@ def test_late_slices_are_a_new_version_and_own_results_are_nothing(watched, run,
                     return first, await until(all_ended)
 
     first, (newest, oldest) = run(scenario())
-    assert oldest == first
+    assert oldest == first.model_copy(update={"replaced_by": newest.id})
     assert (first.state, first.version, first.replaces) == (JobState.done, 1, None)
     assert (newest.state, newest.version, newest.replaces) == (JobState.done, 2, first.id)
     assert newest.content_hash != first.content_hash
