@@ -70,6 +70,13 @@ async def bring_up_to_date(connection: Connection, part: str, versions: Sequence
             )
 
 
+async def has_table(connection: Connection, name: str) -> bool:
+    """Whether a part of the service has made its table by that name."""
+    cursor = await connection.execute("SELECT to_regclass(%s) IS NOT NULL AS is_there", (name,))
+    row = await cursor.fetchone()
+    return bool(row and row["is_there"])
+
+
 async def _prepare_queue(connection: Connection) -> None:
     """Procrastinate's tables: its whole script into an empty database, later only the migrations that came since.
 

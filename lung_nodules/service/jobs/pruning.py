@@ -1,17 +1,20 @@
 """Making room: results that are old, or too many, leave this machine; the archive has them, and the job says so.
 
-The rows first, the files then (`remains`): a job that says it has results has them.
+The rows first, the files then (`remains`): a job that says it has results has them. Rows that have outlived their use
+(`expiry`) go last, so that nothing about them keeps files on the disk.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 from lung_nodules.service.database.pool import Connection, Pool
+from lung_nodules.service.database.schema import has_table
 from lung_nodules.service.jobs.expiry import remove_old
 from lung_nodules.service.jobs.remains import remove_remains
 from lung_nodules.service.jobs.results import ResultFolder
@@ -31,23 +34,35 @@ _REVIEWS = """
 
 
 async def prune(pool: Pool, settings: ServiceSettings) -> int:
-    """Remove what is above the limits of age and size, uploads that nobody tries again, and what the killed have left.
+    """Remove results above the limits, uploads that nobody tries again, what the killed have left, and old rows.
 
     Returns:
         The number of jobs whose files went; 0 where another process is at it.
     """
     num_pruned = 0
+    async with _alone(pool) as connection:
+        if connection is not None:
+            num_pruned = await _give_up_uploads(connection, settings.uploads) + await _prune(connection, settings)
+    await remove_remains(pool, settings)
+    async with _alone(pool) as connection:
+        if connection is not None:
+            await remove_old(connection, settings)
+    return num_pruned
+
+
+@asynccontextmanager
+async def _alone(pool: Pool) -> AsyncIterator[Connection | None]:
+    """A connection that holds the lock; None where another process holds it."""
     async with pool.connection() as connection:
         cursor = await connection.execute("SELECT pg_try_advisory_lock(%s) AS ours", (_LOCK,))
         row = await cursor.fetchone()
-        if row and row["ours"]:
-            try:
-                num_pruned = await _give_up_uploads(connection, settings.uploads) + await _prune(connection, settings)
-                await remove_old(connection, settings)
-            finally:
-                await connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
-    await remove_remains(pool, settings)
-    return num_pruned
+        if row is None or not row["ours"]:
+            yield None
+            return
+        try:
+            yield connection
+        finally:
+            await connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
 
 
 async def _give_up_uploads(connection: Connection, uploads: UploadsSettings) -> int:
@@ -79,10 +94,9 @@ async def _prune(connection: Connection, settings: ServiceSettings) -> int:
 
 async def _list_ended(connection: Connection) -> tuple[object, list[tuple[UUID, float, int]]]:
     """The database's time, and of each ended job its id and how long ago its results were in use, without sizes."""
-    cursor = await connection.execute("SELECT now() AS time, to_regclass('finding_reviews') IS NOT NULL AS reviewed")
-    row = await cursor.fetchone()
+    row = await (await connection.execute("SELECT now() AS time")).fetchone()
     assert row is not None
-    parts = ("reviewed_at", _REVIEWS) if row["reviewed"] else ("NULL", "")
+    parts = ("reviewed_at", _REVIEWS) if await has_table(connection, "finding_reviews") else ("NULL", "")
     cursor = await connection.execute(_ENDED.format(reviewed_at=parts[0], reviews=parts[1]).encode())
     return row["time"], [(each["id"], each["age_s"], 0) for each in await cursor.fetchall()]
 

@@ -10,25 +10,24 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from lung_nodules.service.database.pool import Connection
+from lung_nodules.service.database.schema import has_table
 
 _AT_ONCE = 50_000
+# Counted in seconds, as the trigger counts: days of an interval are the time zone's, and one in spring has 23 hours.
+_REMOVE_OLDEST = """
+    DELETE FROM audit_entries WHERE id IN (
+        SELECT id FROM audit_entries WHERE at < now() - current_setting('lung_nodules.audit_kept')::interval
+        ORDER BY at LIMIT %s)"""
 
 
 async def remove_old_rows(connection: Connection, keep: timedelta) -> None:
     """Remove entries older than `keep`, the oldest first, so many at once; nothing where there is no table yet."""
-    cursor = await connection.execute("SELECT to_regclass('audit_entries') IS NOT NULL AS is_there")
-    row = await cursor.fetchone()
-    if row is None or not row["is_there"]:
+    if not await has_table(connection, "audit_entries"):
         return
+    kept = f"{keep.total_seconds()} seconds"
     async with connection.transaction():
-        await connection.execute(
-            "SELECT set_config('lung_nodules.audit_kept', %s, true)", (f"{keep.total_seconds()} seconds",)
-        )
-        await connection.execute(
-            "DELETE FROM audit_entries WHERE id IN"
-            " (SELECT id FROM audit_entries WHERE at < now() - %s ORDER BY at LIMIT %s)",
-            (keep, _AT_ONCE),
-        )
+        await connection.execute("SELECT set_config('lung_nodules.audit_kept', %s, true)", (kept,))
+        await connection.execute(_REMOVE_OLDEST, (_AT_ONCE,))
 
 
 def remove_old_files(folder: Path, keep: timedelta) -> None:
