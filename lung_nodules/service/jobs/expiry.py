@@ -2,7 +2,7 @@
 
 A job that was read stays. By its row a study that becomes stable in the archive once more is known to have been read,
 and a later version finds its number and the job that it replaces. What may go is what no such question looks at:
-duplicates, and what failed or was cancelled before it had results.
+duplicates, and what failed or was cancelled before it had results; but never what a reader has said something about.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from lung_nodules.service.database.pool import Connection
+from lung_nodules.service.database.schema import has_table
 from lung_nodules.service.jobs.deleting import delete_with_duplicates
 from lung_nodules.service.jobs.rows import COLUMNS, read_job
 from lung_nodules.service.security.audit_expiry import remove_old_files, remove_old_rows
@@ -25,6 +26,7 @@ _IS_OLD = (
     " AND NOT EXISTS (SELECT FROM jobs d WHERE d.duplicate_of = jobs.id)"
     " AND NOT EXISTS (SELECT FROM notices n WHERE n.job_id = jobs.id AND n.told_at IS NULL AND n.given_up_at IS NULL)"
 )
+_IS_NOT_REVIEWED = " AND NOT EXISTS (SELECT FROM finding_reviews r WHERE r.job_id = jobs.id)"
 _PUT_TALLIES_TOGETHER = """
     WITH gone AS (DELETE FROM job_tallies RETURNING state, jobs)
     INSERT INTO job_tallies SELECT state, sum(jobs) FROM gone GROUP BY state"""
@@ -49,14 +51,15 @@ async def remove_old(connection: Connection, settings: ServiceSettings) -> None:
 
 
 async def _remove_jobs(connection: Connection, settings: ServiceSettings, keep: timedelta) -> None:
-    for job_id in await _list_old(connection, keep):
+    is_old = _IS_OLD + (_IS_NOT_REVIEWED if await has_table(connection, "finding_reviews") else "")
+    for job_id in await _list_old(connection, is_old, keep):
         async with connection.transaction():
-            query = f"SELECT {COLUMNS} FROM jobs WHERE id = %(id)s AND {_IS_OLD} FOR UPDATE"  # noqa: S608  # of constants of ours; values are parameters
+            query = f"SELECT {COLUMNS} FROM jobs WHERE id = %(id)s AND {is_old} FOR UPDATE"  # noqa: S608  # of constants of ours; values are parameters
             row = await (await connection.execute(query.encode(), {"id": job_id, "keep": keep})).fetchone()
             if row is not None:  # else it is tried again
                 await delete_with_duplicates(connection, read_job(row), settings.data_folder)
 
 
-async def _list_old(connection: Connection, keep: timedelta) -> Sequence[UUID]:
-    query = f"SELECT id FROM jobs WHERE {_IS_OLD} ORDER BY finished_at LIMIT {_AT_ONCE}"  # noqa: S608  # of constants of ours; values are parameters
+async def _list_old(connection: Connection, is_old: str, keep: timedelta) -> Sequence[UUID]:
+    query = f"SELECT id FROM jobs WHERE {is_old} ORDER BY finished_at LIMIT {_AT_ONCE}"  # noqa: S608  # of constants of ours; values are parameters
     return [row["id"] for row in await (await connection.execute(query.encode(), {"keep": keep})).fetchall()]

@@ -100,7 +100,7 @@ class RetentionSettings(Section):
         ge=1,
         le=36_500,
         description="Jobs that ended as duplicate, or as failed or cancelled before they had results; None: kept."
-        " Others stay: by them a study is known to have been read.",
+        " Others stay: by them a study is known to have been read. So do jobs with reviews.",
     )
     notices_days: float | None = Field(
         365.0, ge=1, le=36_500, description="Ends that the webhook was told, or that were given up; None: kept."

@@ -1,9 +1,8 @@
 """Rows that outlive their use leave the database; those by which a study is known to have been read stay."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-import psycopg
 import pytest
 from service_fixtures import claim_next, study
 
@@ -12,7 +11,9 @@ from lung_nodules.service.jobs import duplicates, ledger
 from lung_nodules.service.jobs.desk import open_desk
 from lung_nodules.service.jobs.model import JobOrder, JobState, Reason, Source, Step
 from lung_nodules.service.jobs.pruning import prune
-from lung_nodules.service.security.audit import TABLES, AuditEntry, AuditLog, AuditQuery
+from lung_nodules.service.reviews.model import ReviewOrder, Verdict
+from lung_nodules.service.reviews.store import TABLES, ReviewStore
+from lung_nodules.service.security.access import Role, User
 
 pytestmark = pytest.mark.service
 
@@ -140,6 +141,32 @@ def test_an_old_job_that_is_in_use_stays(make, run, use):
     run(scenario())
 
 
+def test_what_readers_said_stays_with_its_job(make, run):
+    """Of a job whose results could not be stored, that was reviewed, tried again, and then failed before it had any."""
+    settings = make(retention=KEPT)
+
+    async def scenario():
+        async with open_desk(settings) as desk:
+            async with desk.pool.connection() as connection:
+                await bring_up_to_date(connection, "reviews", TABLES)
+            reviewed = await end(desk, study("1.1", "a"), JobState.failed, Step.store)
+            reader = User("ann", Role.operator, "none")
+            said = ReviewOrder(verdict=Verdict.rejected)
+            await ReviewStore(desk.pool).add(reviewed.id, "1.2", "N1", said, reader)
+            await desk.retry(reviewed.id)
+            attempt = await claim_next(desk)
+            await ledger.enter_step(desk.pool, attempt, Step.fetch)
+            await ledger.finish(desk.pool, attempt, JobState.failed, NO)
+            await end(desk, study("1.2", "a"), JobState.failed)
+            await age(desk)
+            await prune(desk.pool, settings)
+            assert await left(desk) == {reviewed.id}
+            (review,) = await ReviewStore(desk.pool).history(reviewed.id)
+            assert review.verdict is Verdict.rejected
+
+    run(scenario())
+
+
 def test_ends_that_were_told_or_given_up_go_and_those_that_wait_stay(make, run):
     async def scenario(settings):
         async with open_desk(settings) as desk:
@@ -159,48 +186,6 @@ def test_ends_that_were_told_or_given_up_go_and_those_that_wait_stay(make, run):
     assert kept == numbers[2:]
     numbers, kept = run(scenario(make(retention={"notices_days": None})))
     assert kept == numbers
-
-
-@pytest.mark.parametrize("audit_days", [None, 90])
-def test_audit_entries_go_only_when_a_site_says_so(make, run, audit_days):
-    settings = make(retention={"audit_days": audit_days})
-    now = datetime.now(UTC)
-
-    def entry(days):
-        at = now - timedelta(days=days)
-        return AuditEntry(
-            at=at,
-            actor="vera",
-            role="viewer",
-            auth_mode="none",
-            action="x",
-            outcome="done",
-            status=200,
-            object=str(days),
-        )
-
-    async def scenario():
-        async with open_desk(settings) as desk:
-            async with desk.pool.connection() as connection:
-                await bring_up_to_date(connection, "audit", TABLES)
-            log = AuditLog(desk.pool, settings.data_folder / "audit")
-            await log.record([entry(days) for days in (1, 89, 91, 400)])
-            for days in (89, 92):
-                (settings.data_folder / "audit" / f"{now - timedelta(days=days):%Y-%m-%d}.jsonl").touch()
-            (settings.data_folder / "audit" / "notes.jsonl").touch()
-            await prune(desk.pool, settings)
-            rows = [each.object for each in (await log.read(AuditQuery())).entries]
-            files = {path.stem for path in (settings.data_folder / "audit").iterdir()}
-            assert rows == (["89", "1"] if audit_days else ["400", "91", "89", "1"])
-            kept = [0, 89] if audit_days else [0, 89, 92]
-            assert files == {f"{now - timedelta(days=days):%Y-%m-%d}" for days in kept} | {"notes"}
-            async with desk.pool.connection() as connection:
-                with pytest.raises(psycopg.errors.RaiseException, match="only ever added"):
-                    await connection.execute("DELETE FROM audit_entries WHERE id = (SELECT max(id) FROM audit_entries)")
-                with pytest.raises(psycopg.errors.RaiseException, match="only ever added"):
-                    await connection.execute(b"SET lung_nodules.audit_kept = '30 days'; DELETE FROM audit_entries")
-
-    run(scenario())
 
 
 def test_counts_stay_true_while_jobs_change_and_tallies_are_put_together(settings, run):
