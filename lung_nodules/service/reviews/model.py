@@ -129,6 +129,16 @@ class ResultsChanged(Refusal):
         super().__init__("results-changed", sentence, "Look at the new report.")
 
 
+class ReportUnreadable(Refusal):
+    """The job's report is damaged, or of a version that is unknown here; HTTP 409."""
+
+    status = 409
+
+    def __init__(self) -> None:
+        sentence = "The report of this job is damaged, or of a version that this release cannot read."
+        super().__init__("report-unreadable", sentence, "Use the release that wrote it; restore a damaged one.")
+
+
 class NothingReviewed(Refusal):
     """Nobody has reviewed a finding of this job; HTTP 409."""
 

@@ -28,6 +28,7 @@ from lung_nodules.service.reviews.model import (
     ReviewOrder,
 )
 from lung_nodules.service.reviews.store import ReviewStore
+from lung_nodules.service.reviews.stored_report import read_names
 from lung_nodules.service.security.access import GuardedRoute, Role, User, require
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", route_class=GuardedRoute, tags=["reviews"])
@@ -50,10 +51,14 @@ ReviewedJob = Annotated[Job, Depends(get_job)]
 
 
 async def get_result_uid(job: ReviewedJob, state: State) -> str | None:
-    """Names the results of the job that a path names; None where they are gone, or not there yet."""
+    """Names the results of the job that a path names; None where they are gone, or not there yet.
+
+    Raises:
+        ReportUnreadable: 409.
+    """
     results = find_results(job, state.settings)
     try:
-        return str((await anyio.to_thread.run_sync(results.report))["result_uid"]) if results else None
+        return (await anyio.to_thread.run_sync(read_names, results))[0] if results else None
     except FileNotFoundError:
         return None
 
@@ -76,7 +81,7 @@ async def get_reviews(job: ReviewedJob, result_uid: ResultUid, store: Store) -> 
 Holding = Annotated[tuple[Review, ...], Depends(get_reviews)]
 
 
-@router.get("/reviews", responses=problems())
+@router.get("/reviews", responses=problems(409))
 async def list_reviews(
     _user: Viewer,
     job: ReviewedJob,
@@ -94,13 +99,13 @@ async def review_finding(
     user: Operator, job: ReviewedJob, results: Results, store: Store, finding_id: FindingId, order: ReviewOrder
 ) -> Review:
     """Accept, reject or correct a finding; the latest word holds, and the earlier ones are kept."""
-    report = await anyio.to_thread.run_sync(results.report)
-    if order.result_uid not in (None, report["result_uid"]):
+    result_uid, finding_ids = await anyio.to_thread.run_sync(read_names, results)
+    if order.result_uid not in (None, result_uid):
         raise ResultsChanged
-    if finding_id not in {finding["finding_id"] for finding in report["findings"]}:
+    if finding_id not in finding_ids:
         raise FindingNotFound
     try:
-        return await store.add(_owner(job), report["result_uid"], finding_id, order, user)
+        return await store.add(_owner(job), result_uid, finding_id, order, user)
     except ForeignKeyViolation as error:
         raise JobNotFound from error
 

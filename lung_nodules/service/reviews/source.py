@@ -23,6 +23,7 @@ import pydicom
 from lung_nodules.service.jobs.results import ResultFolder
 from lung_nodules.service.preview import META, labels_path, slice_path
 from lung_nodules.service.reviews.model import NothingToCorrect
+from lung_nodules.service.reviews.stored_report import read_report
 from lung_nodules.stages.geometry import Geometry
 from lung_nodules.stages.report_model import Report
 from lung_nodules.stages.segmentation import Outlines
@@ -52,8 +53,12 @@ class JobSource:
     scratch: Path | None = None
 
     def report(self) -> Report:
-        """The report of the line."""
-        return Report.model_validate(self.results.report())
+        """The report of the line.
+
+        Raises:
+            ReportUnreadable: It is damaged, or of a version that is unknown here.
+        """
+        return read_report(self.results)
 
     def structured_report(self, report: Report) -> pydicom.Dataset:
         """The SR of the line.

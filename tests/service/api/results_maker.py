@@ -11,11 +11,12 @@ from api_server import RunningApi
 from psycopg.types.json import Jsonb
 
 from lung_nodules.service.preview import write_preview
+from lung_nodules.stages.report_model import REPORT_VERSION
 from lung_nodules.stages.volume import Geometry, Volume
 
 STUDY = "1.2.826.0.1.3680043.8.498.77"
 PIXELS = np.arange(12, dtype="<i2").reshape(3, 4) - 1000
-REPORT = {"report_version": "1.3", "result_uid": "2.25.77", "findings": []}
+REPORT = {"report_version": REPORT_VERSION, "result_uid": "2.25.77", "findings": []}
 LABELS = np.eye(3, 4, dtype="<u2")
 
 

@@ -54,7 +54,7 @@ def test_no_other_name_is_a_file(api: RunningApi, job: str, name: str) -> None:
 @pytest.mark.parametrize(("state", "step"), [("failed", "store"), ("queued", "store")])
 def test_results_that_could_not_be_stored_are_there(api: RunningApi, state: str, step: str) -> None:
     job = f"/v1/jobs/{add_result(api, state=state, step=step)}"
-    assert api.client.get(f"{job}/report").json()["report_version"] == "1.3"
+    assert api.client.get(f"{job}/report").json()["report_version"] == REPORT["report_version"]
 
 
 def test_a_job_that_is_read_anew_shows_no_older_results(api: RunningApi) -> None:
