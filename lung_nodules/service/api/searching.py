@@ -1,7 +1,8 @@
 """Looking for studies in an archive, newest first, page by page.
 
 An archive gives its matches in no particular order. They are sorted here, up to a bound; a page begins after the study
-with which the one before has ended, so that what arrives meanwhile moves nothing.
+with which the one before has ended, so that what arrives meanwhile moves nothing. A study whose Study Instance UID is
+none is left out: nobody can ask for it, and no audit entry can name it.
 """
 
 from __future__ import annotations
@@ -9,15 +10,21 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import logging
+from collections.abc import Iterable
 from datetime import date
 
 import anyio
 import anyio.to_thread
 
+from lung_nodules.archive.naming import check_uid
 from lung_nodules.archive.protocol import StudyEntry, StudyQuery
+from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.service.api.schemas import StudiesAsked, StudiesPage, StudyFound
 from lung_nodules.service.settings import ServiceSettings
+
+logger = logging.getLogger(__name__)
 
 MAX_SORTED = 2000
 
@@ -45,7 +52,10 @@ async def search_archive(settings: ServiceSettings, name: str, asked: StudiesAsk
         max_num_studies=MAX_SORTED + 1,
     )
     entries = await anyio.to_thread.run_sync(_search, settings, name, query, limiter=_at_a_time)
-    return _page(entries, after, asked.limit)
+    shown = [entry for entry in entries[:MAX_SORTED] if _has_uid(entry)]
+    if num_odd := min(len(entries), MAX_SORTED) - len(shown):
+        logger.warning("A search of the archive %s leaves out studies without a valid UID: %d.", name, num_odd)
+    return _page(shown, after, asked.limit, is_cut=len(entries) > MAX_SORTED)
 
 
 def _search(settings: ServiceSettings, name: str, query: StudyQuery) -> list[StudyEntry]:
@@ -55,9 +65,16 @@ def _search(settings: ServiceSettings, name: str, query: StudyQuery) -> list[Stu
         return list(archive.find_studies(query))
 
 
-def _page(entries: list[StudyEntry], after: _Place | None, limit: int) -> StudiesPage:
-    is_cut = len(entries) > MAX_SORTED
-    newest_first = sorted(entries[:MAX_SORTED], key=_place_of, reverse=True)
+def _has_uid(entry: StudyEntry) -> bool:
+    try:
+        check_uid(entry.study_instance_uid)
+    except ArchiveRefusal:
+        return False
+    return True
+
+
+def _page(entries: Iterable[StudyEntry], after: _Place | None, limit: int, *, is_cut: bool) -> StudiesPage:
+    newest_first = sorted(entries, key=_place_of, reverse=True)
     rest = [entry for entry in newest_first if after is None or _place_of(entry) < after]
     page = rest[:limit]
     return StudiesPage(
