@@ -8,6 +8,7 @@ was wrong on the training scans (hard negatives, mined again and again while it 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -129,34 +130,48 @@ def train_finder(
         folder: For the checkpoint and the log.
         progress: Told of steps and of mining.
         initial: A network of the same architecture to start from, such as the outliner.
-        resume: Go on from the folder's checkpoint; what the finder was wrong about is mined again first.
+        resume: Go on from the folder's checkpoint, and with what was mined until then.
     """
     torch.manual_seed(settings.loop.seed)
     network = build_unet(settings.variant, settings.channels, settings.deep_supervision)
     if initial is not None:
         network.load_state_dict(initial.state_dict())
     run = start_run(channels_last(network), settings)
-    mistakes: list[Mistake] = []
     if resume:
         run.resume(folder / "checkpoint.pt")
-        mistakes = mine(run.average.module, backgrounds, WINDOW_HU, settings.mining, progress)
     judged = [crop for crop in validation if crop.num_masks >= 3 and crop.kind == "slices"]
-    for end in [*(int(part * settings.loop.steps) for part in settings.mine_at), settings.loop.steps]:
-        if run.step >= end:
-            continue
-        fit(
-            run,
-            FinderCubes(crops, backgrounds, mistakes, settings),
-            outline_loss(settings.cross_entropy_weight, settings.loss),
-            lambda network: {"found": float(np.mean(found_crops(network, judged, settings)))},
-            settings.loop,
-            folder,
-            progress,
-            until_step=end,
-        )
-        if end < settings.loop.steps:
-            mistakes += mine(run.average.module, backgrounds, WINDOW_HU, settings.mining, progress)
+    for end in _ends_of_rounds(settings):
+        if run.step <= end:
+            fit(
+                run,
+                FinderCubes(crops, backgrounds, kept_mistakes(run), settings),
+                outline_loss(settings.cross_entropy_weight, settings.loss),
+                lambda network: {"found": float(np.mean(found_crops(network, judged, settings)))},
+                settings.loop,
+                folder,
+                progress,
+                until_step=end,
+            )
+        if run.kept.get("mined_at", 0) < end and not run.is_over(settings.loop):
+            _mine_more(run, backgrounds, settings, progress)
     return run
+
+
+def kept_mistakes(run: Run) -> list[Mistake]:
+    """What a finder's run has mined so far; it is in the checkpoint."""
+    return [Mistake(*row) for row in run.kept.get("mistakes", ())]
+
+
+def _ends_of_rounds(settings: DetectionTraining) -> list[int]:
+    """The steps after which mistakes are mined, and the last one."""
+    steps = settings.loop.steps
+    return sorted({int(part * steps) for part in settings.mine_at} - {0} | {steps})
+
+
+def _mine_more(run: Run, backgrounds: Sequence[Background], settings: DetectionTraining, progress: Progress) -> None:
+    found = mine(run.average.module, backgrounds, WINDOW_HU, settings.mining, progress)
+    rows = [*run.kept.get("mistakes", ()), *(astuple(one) for one in found)]
+    run.kept = {"mistakes": rows, "mined_at": run.step}
 
 
 def found_crops(network: nn.Module, crops: Sequence[NoduleCrop], settings: DetectionTraining) -> list[float]:

@@ -1,4 +1,4 @@
-"""Where a training run stands: network, moving average, optimiser, best weights; all of it in one checkpoint.
+"""Where a training run stands: network, moving average, optimiser, best weights, mined places; all in one checkpoint.
 
 No state of a random generator is kept, because none is needed: examples are drawn by their running number, and what a
 step draws (dropout) follows from seed, step and rank. So a run may go on with another number of ranks, too.
@@ -46,6 +46,7 @@ class Run:
     step: int = 0
     seconds: float = 0.0
     best: Best = field(default_factory=Best)
+    kept: dict[str, Any] = field(default_factory=dict)  # what a recipe made on its way, such as mined places
 
     @property
     def device(self) -> torch.device:
@@ -63,13 +64,14 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
             "best": vars(self.best),
+            "kept": self.kept,
         }
         temporary = path.with_suffix(".partial")
         torch.save(state, temporary)
         temporary.replace(path)
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint; one of an earlier version may lack the scaler, the settings and the best weights.
+        """Go on from a checkpoint; one of an earlier version may lack what was not kept then.
 
         Raises:
             UsageRefusal: ``no-checkpoint`` where there is none, ``other-settings`` where the run was begun with others.
@@ -84,6 +86,7 @@ class Run:
         self.scaler.load_state_dict(state.get("scaler") or self.scaler.state_dict())
         self.step, self.seconds = state["step"], state["seconds"]
         self.best = Best(**state.get("best", {}))
+        self.kept = state.get("kept", {})
 
     def note_validation(self, figures: Mapping[str, float], settings: LoopSettings) -> None:
         """Keep the averaged weights where the named figure is the best so far.

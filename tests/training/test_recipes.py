@@ -1,23 +1,27 @@
-"""All three networks are taught on a tiny cohort, published, loaded and run."""
+"""All three networks are taught on a tiny cohort, published, loaded, run and evaluated."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from tiny_cohort import write_tiny_crops, write_tiny_scans
+from evaluation.drawn_scans import write_drawn_scans
+from interruptions import InterruptingProgress, Stopped
+from tiny_cohort import NUM_PATIENTS, write_tiny_crops, write_tiny_scans
+from typer.testing import CliRunner
 
+from lung_nodules import cli
 from lung_nodules.cohorts.crops import read_crops
 from lung_nodules.cohorts.split import Split
 from lung_nodules.networks.opened import open_networks
-from lung_nodules.networks.record import load_models
+from lung_nodules.networks.record import ModelRecord, load_models
 from lung_nodules.networks.unet import build_unet
-from lung_nodules.progress import SilentProgress
+from lung_nodules.progress import Progress, SilentProgress
 from lung_nodules.settings import RuntimeSettings
 from lung_nodules.training.classification import ClassificationTraining
 from lung_nodules.training.cubes import CubeSettings
@@ -29,7 +33,9 @@ from lung_nodules.training.segmentation import SegmentationTraining, train_outli
 
 CHANNELS = (4, 8, 8)
 CUBE = CubeSettings(voxels=16, spacing_mm=3.0)
-LOOP = LoopSettings(steps=4, batch_size=2, warmup_steps=1, validate_every=100, num_workers=0, ema_decay=0.5)
+LOOP = LoopSettings(
+    steps=4, batch_size=2, warmup_steps=1, validate_every=100, num_workers=0, ema_decay=0.5, checkpoint_minutes=1e-9
+)
 LEARNED = LOOP.model_copy(update={"steps": 60, "learning_rate": 0.01})  # enough to outline something
 OUTLINER = SegmentationTraining(channels=CHANNELS, cube=CUBE, loop=LEARNED)
 MINING = MiningSettings(window_voxels=32)
@@ -49,12 +55,23 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Worksh
     return lambda kind: Workshop(root / "crops", root / "scans", root / "runs" / kind, root / "models")
 
 
-@pytest.mark.slow
-def test_all_three_are_taught_and_run(workshop: Callable[[str], Workshop]) -> None:
-    teach_segmentation(workshop("segmentation"), OUTLINER, SilentProgress())
-    teach_detection(workshop("detection"), FINDER, SilentProgress())
-    record = teach_classification(workshop("classification"), CLASSIFIER, SilentProgress())
+Teach = Callable[[Workshop, Progress], ModelRecord]
+TEACH: dict[str, Teach] = {
+    "segmentation": lambda place, progress: teach_segmentation(place, OUTLINER, progress),
+    "detection": lambda place, progress: teach_detection(place, FINDER, progress),
+    "classification": lambda place, progress: teach_classification(place, CLASSIFIER, progress),
+}
 
+
+@pytest.fixture(scope="module")
+def taught(workshop: Callable[[str], Workshop]) -> dict[str, ModelRecord]:
+    """The records of the three, taught one after the other into one models folder."""
+    return {kind: teach(workshop(kind), SilentProgress()) for kind, teach in TEACH.items()}
+
+
+@pytest.mark.slow
+def test_all_three_are_taught_and_run(taught: dict[str, ModelRecord], workshop: Callable[[str], Workshop]) -> None:
+    record = taught["classification"]
     assert {score.name for score in record.scores} >= {"auc, suspicion as reported", "auc, readers' diameter alone"}
     assert all(score.low is not None and score.low <= score.value <= (score.high or 0) for score in record.scores)
     assert set(record.operating_points) >= {"sensitive", "balanced", "specific"}
@@ -67,6 +84,38 @@ def test_all_three_are_taught_and_run(workshop: Callable[[str], Workshop]) -> No
     cube = torch.zeros(1, 1, 16, 16, 16).numpy()
     assert networks.finder(cube).shape == networks.outliner(cube).shape == cube.shape
     assert networks.classifier(cube).shape == (1, len(record.outputs))
+
+
+@pytest.mark.slow
+def test_all_three_are_stopped_resumed_to_identical_weights_and_evaluated(
+    taught: dict[str, ModelRecord], workshop: Callable[[str], Workshop], tmp_path: Path
+) -> None:
+    for kind, teach in TEACH.items():
+        place = replace(workshop(f"{kind}-stopped"), models=tmp_path / "models")
+        with pytest.raises(Stopped):
+            teach(place, InterruptingProgress(LOOP.steps))
+        record = teach(replace(place, resume=True), SilentProgress())
+        assert record.weights_sha256 == taught[kind].weights_sha256
+
+    write_drawn_scans(tmp_path / "scans")
+    crops = evaluate(tmp_path, "crops", str(workshop("any").crops), "--split", "rule-test")
+    scans = evaluate(tmp_path, "scans", str(tmp_path / "scans"))
+    for figures in (crops, scans):
+        assert all(f"weights {one.weights_sha256[:12]}" in figures["about"][kind] for kind, one in taught.items())
+    assert crops["segmentation"]["dice"]["n"] == NUM_PATIENTS[Split.TEST]
+    assert crops["segmentation"]["dice"]["value"] > 0.5
+    assert crops["classification"]["image_alone"]["auc_above_3_against_below_3"]["n"] == NUM_PATIENTS[Split.TEST]
+    assert scans["detection"]["cpm"]["n"] == 2
+    assert set(scans["detection"]["operating_points"]) == set(taught["classification"].operating_points)
+
+
+def evaluate(folder: Path, cohort: str, *place: str) -> dict[str, Any]:
+    """What `lung-nodules evaluate` measures with the models of a folder."""
+    options = ["--models", folder / "models", "--json", folder / f"{cohort}.json", "--output", folder / cohort]
+    arguments = ["evaluate", "--cohort", cohort, *place, *map(str, options)]
+    done = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return dict(json.loads((folder / f"{cohort}.json").read_text(encoding="utf-8")))
 
 
 @pytest.mark.training
@@ -101,48 +150,6 @@ def test_a_classifier_by_folds_on_an_imagenet_encoder_is_taught_and_run(
 
     networks = open_networks(load_models(place.models), RuntimeSettings(runtime="torch", num_threads=1))
     assert networks.classifier(torch.zeros(1, 1, 16, 16, 16).numpy()).shape == (1, len(record.outputs))
-
-
-class InterruptedError_(Exception):  # noqa: N801, N818  # stands for Ctrl-C
-    pass
-
-
-class InterruptingProgress:
-    """Ends the run after some steps, as a user would."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    @contextmanager
-    def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        def advance(steps: int) -> None:
-            self.left -= steps
-            if self.left <= 0:
-                raise InterruptedError_
-
-        yield advance
-
-    def note(self, text: str) -> None:
-        pass
-
-
-def test_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
-    write_tiny_crops(tmp_path / "crops")
-    crops = read_crops(tmp_path / "crops", [Split.TRAIN])
-    settings = OUTLINER.model_copy(update={"loop": LOOP.model_copy(update={"checkpoint_minutes": 1e-9})})
-
-    def train(name: str, progress: object, *, resume: bool = False) -> dict[str, torch.Tensor]:
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        run = train_outliner(crops, crops[:2], (), settings, folder, progress, resume=resume)  # type: ignore[arg-type]
-        return run.average.module.state_dict()
-
-    whole = train("whole", SilentProgress())
-    with pytest.raises(InterruptedError_):
-        train("parts", InterruptingProgress(3))
-    assert torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["step"] == 2
-    parts = train("parts", SilentProgress(), resume=True)
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
 def test_an_outliner_starts_from_the_network_that_is_given(tmp_path: Path) -> None:
