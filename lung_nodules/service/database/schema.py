@@ -18,7 +18,7 @@ from lung_nodules.service.database.pool import Connection
 logger = logging.getLogger(__name__)
 
 _LOCK = 7_314_908_113  # of all who bring tables up to date
-_TABLES = ("tables_1.sql", "tables_2.sql", "tables_3.sql", "tables_4.sql")
+_TABLES = ("tables_1.sql", "tables_2.sql", "tables_3.sql", "tables_4.sql", "tables_5.sql")
 _VERSIONS = """
 CREATE TABLE IF NOT EXISTS schema_versions (
     part text PRIMARY KEY,

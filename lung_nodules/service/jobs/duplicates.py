@@ -1,7 +1,8 @@
 """What an attempt learns about its study that may show that another job has it already.
 
 There is one job for a study's content and the models that it is read with; the tables see to that. A job that turns out
-to be another's double ends as `duplicate` and names the other one, which is no duplicate itself.
+to be another's double ends as `duplicate` and names the other one, which is no duplicate itself and is then the newest
+version of the study.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from psycopg import errors
 
 from lung_nodules.service.database.pool import Connection, Pool
 from lung_nodules.service.jobs.lease import Attempt, write
-from lung_nodules.service.jobs.rows import NUMBER_VERSION, label_of
+from lung_nodules.service.jobs.rows import label_of, study_key
+from lung_nodules.service.jobs.versions import NUMBER_VERSION, lock_study, make_newest
 
 
 async def learn_models(pool: Pool, attempt: Attempt, models_hash: str) -> UUID | None:
@@ -21,7 +23,9 @@ async def learn_models(pool: Pool, attempt: Attempt, models_hash: str) -> UUID |
     Raises:
         LeaseLost: The attempt no longer counts.
     """
-    return await _learn(pool, attempt, {"models_hash": models_hash})
+    uid, source = attempt.job.study_instance_uid, attempt.job.source
+    key = study_key(source) if uid is None else f"study:{uid}"
+    return await _learn(pool, attempt, key, {"models_hash": models_hash})
 
 
 async def learn_content(pool: Pool, attempt: Attempt, study_instance_uid: str, content_hash: str) -> UUID | None:
@@ -34,12 +38,14 @@ async def learn_content(pool: Pool, attempt: Attempt, study_instance_uid: str, c
         LeaseLost: The attempt no longer counts.
     """
     key = f"study:{study_instance_uid}"
-    return await _learn(pool, attempt, {"study_key": key, "label": label_of(key), "content_hash": content_hash})
+    learned = {"study_key": key, "label": label_of(key), "content_hash": content_hash}
+    return await _learn(pool, attempt, key, learned)
 
 
-async def _learn(pool: Pool, attempt: Attempt, learned: dict[str, str]) -> UUID | None:
+async def _learn(pool: Pool, attempt: Attempt, key: str, learned: dict[str, str]) -> UUID | None:
     change = ", ".join(f"{name} = %s" for name in learned)
     async with pool.connection() as connection, connection.transaction():
+        await lock_study(connection, key)
         row = await write(connection, attempt, "beat_at = now()")
         identity = {**row, **learned}
         if identity == row:
@@ -54,6 +60,7 @@ async def _learn(pool: Pool, attempt: Attempt, learned: dict[str, str]) -> UUID 
             except errors.UniqueViolation:
                 other = await _find_other(connection, attempt, identity)
                 if other is not None:  # else it has just ended otherwise
+                    await make_newest(connection, other, but=attempt.job.id)
                     await _end(connection, attempt.job.id, attempt.lease, other, change, *learned.values())
                     return other
 

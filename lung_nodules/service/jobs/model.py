@@ -124,7 +124,7 @@ class Job(Frozen):
     step: Step | None = None
     progress: float = Field(0.0, ge=0, le=1)
     stage: str = Field("", description="Stage of the line under way.")
-    version: int = Field(1, ge=1, description="Of the study: grows with other content, or other models.")
+    version: int = Field(1, ge=1, description="Of the study: grows with other content or models, or old ones again.")
     content_hash: str | None = None
     models_hash: str | None = Field(None, description="What it is read with; settled when the reading begins.")
     attempts: int = 0

@@ -9,8 +9,9 @@ from psycopg.types.json import Jsonb
 
 from lung_nodules.service.database.pool import Connection
 from lung_nodules.service.jobs.model import Job, JobOrder, JobState, QueueFull
-from lung_nodules.service.jobs.rows import COLUMNS, NUMBER_VERSION, label_of, read_job, study_key
+from lung_nodules.service.jobs.rows import COLUMNS, label_of, read_job, study_key
 from lung_nodules.service.jobs.tickets import issue_ticket, reissue_ticket
+from lung_nodules.service.jobs.versions import NUMBER_VERSION, lock_study, make_newest
 from lung_nodules.service.settings import QueueSettings
 
 _STANDS = (
@@ -23,9 +24,13 @@ async def find_same(connection: Connection, order: JobOrder, models_hash: str) -
     """The job that an order would double; a more urgent order makes one that waits more urgent.
 
     A job that ended while its results were stored has read the study: it is to be tried again, and the study not to be
-    read anew. What was cancelled stays so for who had submitted it: a feed may tell of the same content twice.
+    read anew. What was cancelled stays so for who had submitted it: a feed may tell of the same content twice. However
+    it stands, it is the newest version then: the study holds its content.
+
+    The study's lock is held when this returns.
     """
     key = study_key(order.source)
+    await lock_study(connection, key)
     if order.content_hash is None:
         condition, values = "content_hash IS NULL AND state = 'queued'", []
     else:
@@ -38,14 +43,15 @@ async def find_same(connection: Connection, order: JobOrder, models_hash: str) -
     row = await fetch(connection, query, key, models_hash, *values)
     if row is None:
         return None
+    newest = await make_newest(connection, row["id"])
     if row["state"] == JobState.queued and order.priority > row["priority"]:
         await reissue_ticket(connection, row["id"], row["ticket"], order.priority)
         return await change(connection, row["id"], "priority = %s", order.priority)
-    return read_job(row)
+    return newest or read_job(row)
 
 
 async def insert(connection: Connection, order: JobOrder, models_hash: str) -> Job | None:
-    """A new job with its ticket; None where somebody else has just made the same."""
+    """A new job with its ticket, under the study's lock; None where somebody else has just made the same."""
     key, job_id = study_key(order.source), uuid4()
     source = Jsonb(order.source.model_dump(exclude_none=True))
     row = await fetch(

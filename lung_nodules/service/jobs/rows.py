@@ -22,20 +22,6 @@ COLUMNS = (
 # Nothing has failed so far.
 FORGIVEN = "failures = 0, failing_since = NULL, failing_step = NULL"
 
-_OF_OTHER_VERSIONS = (
-    "o.study_key = jobs.study_key AND o.id <> jobs.id AND o.duplicate_of IS NULL"
-    " AND o.content_hash IS NOT NULL AND jobs.content_hash IS NOT NULL"
-    " AND (o.content_hash, o.models_hash) IS DISTINCT FROM (jobs.content_hash, jobs.models_hash)"
-)
-
-# The version of a job among those of its study, and the one that it replaces; right only when its content is known.
-NUMBER_VERSION = (
-    f"version = 1 + COALESCE((SELECT max(o.version) FROM jobs o WHERE {_OF_OTHER_VERSIONS}), 0),"  # noqa: S608  # of constants of ours
-    f" replaces = (SELECT o.id FROM jobs o WHERE {_OF_OTHER_VERSIONS} AND o.state = 'done'"
-    " ORDER BY o.version DESC, o.number DESC LIMIT 1),"
-    " earlier_document = NULL"
-)
-
 # The SR of the latest done version before this one that an archive of now (a parameter: their names) has; settled once
 # for the content that the job has, so that who reads it again writes the same SR.
 SETTLE_EARLIER_DOCUMENT = (

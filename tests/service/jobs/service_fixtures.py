@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ import pydicom
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from lung_nodules.archive.protocol import StableStudy
+from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.service.database.embedded import EmbeddedServer, embedded_url
 from lung_nodules.service.jobs import ledger
 from lung_nodules.service.jobs.desk import JobDesk
@@ -116,6 +118,21 @@ def worker(settings: ServiceSettings, **more: Any) -> Iterator[WorkerProcess]:
         yield started
     finally:
         started.kill()
+
+
+class ListedChanges:
+    """A change feed: change N is the Nth line of a list."""
+
+    def __init__(self, uids: Sequence[str] = ()) -> None:
+        self.uids = list(uids)
+        self.is_away = False
+
+    def changes(self, cursor: int) -> tuple[list[StableStudy], int]:
+        """At most two changes after one, and where to go on."""
+        if self.is_away:
+            raise ArchiveRefusal("archive-unreachable", "No connection.")
+        new = self.uids[cursor : cursor + 2]
+        return [StableStudy(uid, cursor + number + 1) for number, uid in enumerate(new)], cursor + len(new)
 
 
 async def until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:

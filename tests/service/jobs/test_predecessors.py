@@ -196,4 +196,4 @@ def test_a_duplicate_is_of_its_originals_version_and_replaces_nothing(settings, 
             return await desk.get(attempt.job.id)
 
     job = run(scenario())
-    assert (job.state, job.version, job.replaces, job.replaced_by) == (JobState.duplicate, 1, None, None)
+    assert (job.state, job.version, job.replaces, job.replaced_by) == (JobState.duplicate, 3, None, None)

@@ -5,11 +5,10 @@ import shutil
 
 import pydicom
 import pytest
-from service_fixtures import claim_next, study, until, worker, write_study
+from service_fixtures import ListedChanges, claim_next, study, until, worker, write_study
 
 from lung_nodules.archive.fetching import content_of
 from lung_nodules.archive.opening import open_archive
-from lung_nodules.archive.protocol import StableStudy
 from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.phantom import PhantomSettings, write_phantom
 from lung_nodules.service.jobs import ledger
@@ -18,20 +17,6 @@ from lung_nodules.service.jobs.model import ENDED, JobQuery, JobState, Step
 from lung_nodules.service.jobs.watcher import Watcher, read_cursor
 
 pytestmark = pytest.mark.service
-
-
-class ListedChanges:
-    """A change feed: change N is the Nth line of a list."""
-
-    def __init__(self, uids=()):
-        self.uids = list(uids)
-        self.is_away = False
-
-    def changes(self, cursor):
-        if self.is_away:
-            raise ArchiveRefusal("archive-unreachable", "No connection.")
-        new = self.uids[cursor : cursor + 2]
-        return [StableStudy(uid, cursor + number + 1) for number, uid in enumerate(new)], cursor + len(new)
 
 
 @pytest.fixture
