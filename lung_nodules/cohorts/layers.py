@@ -99,7 +99,7 @@ def lift(crop: NoduleCrop, spacing_mm: Spacing, settings: LayerSettings) -> Laye
     halo = ring * _tissue(hu, (ring > 0) & (core <= 0), crop.spacing_mm, settings)
     inside = np.pad(crop.consensus.astype(np.float32), [(n, n) for n in padding])
     grid = _grid(crop.center_ijk + padding, np.isfinite(away_mm) & (away_mm < reach_mm), crop.spacing_mm, spacing_mm)
-    sigmas = [_smoothing(own, host) for own, host in zip(crop.spacing_mm, spacing_mm, strict=True)]
+    sigmas = [smoothing(own, host) for own, host in zip(crop.spacing_mm, spacing_mm, strict=True)]
     hu, core, halo, ring, inside = (
         grid.sample(ndimage.gaussian_filter(array.astype(np.float32), sigmas))
         for array in (hu, core, halo, ring, inside)
@@ -162,7 +162,7 @@ def _grid(
     return PatchGrid(center_ijk - half * step, np.diag(step), (*(2 * int(n) + 1 for n in half),))  # type: ignore[arg-type]
 
 
-def _smoothing(own_mm: float, host_mm: float) -> float:
+def smoothing(own_mm: float, host_mm: float) -> float:
     """Standard deviation, in the crop's voxels, that widens a profile from the crop's to the host's spacing."""
     return float(np.sqrt(max(host_mm**2 - own_mm**2, 0.0)) / _FWHM / own_mm)
 
