@@ -36,8 +36,14 @@ _Loader.add_multi_constructor("!", _short_form)  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture(scope="module")
-def resources() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = yaml.load(TEMPLATE.read_text(encoding="utf-8"), _Loader)["Resources"]
+def template() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load(TEMPLATE.read_text(encoding="utf-8"), _Loader)
+    return found
+
+
+@pytest.fixture(scope="module")
+def resources(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = template["Resources"]
     return found
 
 
@@ -207,6 +213,39 @@ def test_workers_on_aws_follow_their_cpu_between_their_bounds(resources: dict[st
     tracked = policy["TargetTrackingScalingPolicyConfiguration"]
     assert tracked["PredefinedMetricSpecification"] == {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"}
     assert int(resources["Instances"]["Properties"]["MaxSize"]) >= 20  # the largest MaxWorkerCount
+
+
+def holds(condition: Any, parameters: Mapping[str, str]) -> Any:
+    """What a condition of a rule comes to, as CloudFormation reckons it: with texts."""
+    if not isinstance(condition, dict):
+        return condition
+    ((name, asked),) = condition.items()
+    if name == "Ref":
+        return parameters[asked]
+    first, *rest = (holds(each, parameters) for each in asked)
+    return {
+        "Equals": lambda: first == rest[0],
+        "Not": lambda: not first,
+        "Fn::Contains": lambda: rest[0] in first,
+    }[name]()
+
+
+def test_as_many_workers_as_are_kept_are_allowed_on_aws(template: dict[str, Any]) -> None:
+    """Where they are not, a rule says so before anything is made."""
+    parameters = template["Parameters"]
+    least = parameters["WorkerCount"]
+    rules = [rule for rule in template["Rules"].values() if "MaxWorkerCount" in str(rule)]
+    assert parameters["MaxWorkerCount"]["Default"] >= least["Default"]
+    for most in parameters["MaxWorkerCount"]["AllowedValues"]:
+        for count in range(least["MinValue"], least["MaxValue"] + 1):
+            given = {"WorkerCount": str(count), "MaxWorkerCount": str(most)}
+            asserted = [
+                holds(each["Assert"], given)
+                for rule in rules
+                if holds(rule["RuleCondition"], given)
+                for each in rule["Assertions"]
+            ]
+            assert all(asserted) is (count <= most), given
 
 
 def start_from_environment(folder: Path, name: str, content: str, **variables: str) -> list[str]:
