@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -29,7 +30,7 @@ def texts_of(item: Item, keyword: str) -> tuple[str, ...]:
     if not isinstance(values, list):
         return ()
     named = (value.get("Alphabetic") if isinstance(value, Mapping) else value for value in values)
-    return tuple(text for value in named if value is not None and (text := str(value).strip()))
+    return tuple(text for value in named if value is not None and (text := _clean(str(value)).strip()))
 
 
 def name_of(item: Item, keyword: str) -> str:
@@ -40,7 +41,7 @@ def name_of(item: Item, keyword: str) -> str:
     if not isinstance(name, Mapping):
         return text_of(item, keyword)
     forms = (name.get(form) for form in ("Alphabetic", "Ideographic", "Phonetic"))
-    return "=".join(form.strip() if isinstance(form, str) else "" for form in forms).rstrip("=")
+    return "=".join(_clean(form).strip() if isinstance(form, str) else "" for form in forms).rstrip("=")
 
 
 def text_of(item: Item, keyword: str) -> str:
@@ -101,7 +102,13 @@ def read_header(item: Item) -> pydicom.Dataset:
             continue
         plain = {key: value for key, value in element.items() if key in ("vr", "Value")}
         try:
+            json.dumps(plain, ensure_ascii=False).encode()  # fails for half of a surrogate pair, which is no text
             header.update(pydicom.Dataset.from_json({tag: plain}))
-        except (AttributeError, KeyError, TypeError, ValueError):  # what pydicom raises for malformed JSON
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):  # of pydicom for malformed JSON
             continue
     return header
+
+
+def _clean(text: str) -> str:
+    """A text that can be written; JSON can hold half of a surrogate pair, which cannot."""
+    return text.encode(errors="replace").decode()

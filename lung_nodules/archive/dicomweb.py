@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,9 +21,10 @@ import requests
 from dicomweb_client import DICOMwebClient
 
 from lung_nodules.archive.dicom_json import Item, read_header, read_series, read_study, text_of
-from lung_nodules.archive.dicomweb_search import filters_of, items_of
+from lung_nodules.archive.dicomweb_search import filters_of, items_of, told_or_none
 from lung_nodules.archive.dicomweb_store import store_files
 from lung_nodules.archive.http_session import MIB, GuardedSession
+from lung_nodules.archive.instance_head import MAX_HEAD_BYTES, read_identity_of
 from lung_nodules.archive.multipart import boundary_of, iterate_first_part
 from lung_nodules.archive.naming import check_uid
 from lung_nodules.archive.protocol import InstanceKey, InstanceSink, PushOutcome, SeriesEntry, StudyEntry, StudyQuery
@@ -32,9 +32,7 @@ from lung_nodules.archive.queries import SERIES_FIELDS, STUDY_FIELDS, check_quer
 from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.archive.retrying import call_with_retries
 from lung_nodules.archive.settings import DicomwebSettings
-from lung_nodules.archive.study_folder import StudyFolder
 from lung_nodules.stages.dicom_file import quiet_pydicom
-from lung_nodules.stages.study import IDENTITY_KEYWORDS
 
 _STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _PLAIN = 'multipart/related; type="application/dicom"'
@@ -68,7 +66,7 @@ class DicomwebArchive:
     def check(self) -> None:
         """See `Archive.check`."""
         try:
-            self._client.search_for_studies(limit=1)
+            items_of(lambda: self._client.search_for_studies(limit=1))
         except ArchiveRefusal as refusal:
             if refusal.code == "study-not-found":
                 raise ArchiveRefusal("archive-unreachable", "No DICOMweb service answers at the address.") from None
@@ -119,18 +117,21 @@ class DicomwebArchive:
     def read_identity(self, key: InstanceKey) -> pydicom.Dataset:
         """See `Archive.read_identity`: of the instance itself, as an index may tell less, or lag behind a correction.
 
-        Where the archive does not tell its metadata, now or ever, the instance is fetched: its identity is the same.
+        Where the archive does not tell its metadata, now or ever, the instance is asked for: its identity is the same.
         """
         uids = key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid
         study, series, instance = map(check_uid, uids)
         try:
-            (item,) = self._ask(lambda: [self._client.retrieve_instance_metadata(study, series, instance)])
+            told = self._ask(
+                lambda: told_or_none(lambda: self._client.retrieve_instance_metadata(study, series, instance))
+            )
         except ArchiveRefusal as refusal:
             if refusal.code not in _NOT_TOLD:
                 raise
-            item = {}
+            told = []
+        item = next(iter(told), {})
         if text_of(item, "SOPInstanceUID") != instance:
-            return self._fetch_identity(key)
+            return call_with_retries(lambda: self._stream_identity(key), self._settings.retries)
         with quiet_pydicom():
             return read_header(item)
 
@@ -209,22 +210,26 @@ class DicomwebArchive:
         """Ask for JSON, again where that can help."""
         return call_with_retries(lambda: items_of(call), self._settings.retries)
 
-    def _fetch_identity(self, key: InstanceKey) -> pydicom.Dataset:
-        with TemporaryDirectory() as folder, quiet_pydicom():
-            into = StudyFolder(Path(folder), self.name, None)
-            self._fetch_instance(key, into)
-            return pydicom.dcmread(into.path_of(key), stop_before_pixels=True, specific_tags=list(IDENTITY_KEYWORDS))
-
     def _fetch_instance(self, key: InstanceKey, into: InstanceSink) -> None:
         if not into.holds(key):
             call_with_retries(lambda: self._stream_instance(key, into), self._settings.retries)
 
     def _stream_instance(self, key: InstanceKey, into: InstanceSink) -> None:
+        with self._open_instance(key, self._settings.max_instance_mib * MIB) as chunks:
+            into.receive(key, chunks)
+
+    def _stream_identity(self, key: InstanceKey) -> pydicom.Dataset:
+        with self._open_instance(key, MAX_HEAD_BYTES) as chunks:
+            return read_identity_of(chunks, key)
+
+    @contextmanager
+    def _open_instance(self, key: InstanceKey, max_bytes: int) -> Iterator[Iterator[bytes]]:
+        """An instance in pieces; what was not read when it is left does not come."""
         response = self._request_instance(key)
-        chunks = self._session.iterate_body(response, self._settings.max_instance_mib * MIB)
+        chunks = self._session.iterate_body(response, max_bytes)
         boundary = boundary_of(response.headers.get("Content-Type", ""))
         with closing(response):
-            into.receive(key, chunks if boundary is None else iterate_first_part(chunks, boundary))
+            yield chunks if boundary is None else iterate_first_part(chunks, boundary)
 
     def _request_instance(self, key: InstanceKey) -> requests.Response:
         """Ask for an instance as it is stored; where the archive refuses that, in the syntax that it likes."""

@@ -119,9 +119,11 @@ def _failed_of(content: bytes) -> Item | None:
     """The first item of the Failed SOP Sequence, in JSON or, without its details, in XML; None where nothing failed."""
     try:
         answer = json.loads(content) if content.strip() else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {} if _FAILED_IN_XML.search(content) else None
     answer = next(iter(answer), {}) if isinstance(answer, list) else answer
     element = answer.get(_FAILED) if isinstance(answer, dict) else None
     items = element.get("Value") if isinstance(element, dict) else None
-    return next((item or {} for item in items), None) if isinstance(items, list) else None
+    if not isinstance(items, list) or not items:
+        return None
+    return items[0] if isinstance(items[0], dict) else {}

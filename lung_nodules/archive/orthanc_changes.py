@@ -24,6 +24,7 @@ from lung_nodules.archive.settings import DicomwebSettings
 
 _NUM_CHANGES = 500  # asked for at a time
 _CONFIRM_S = 1.0  # until what Orthanc did not know is asked for again
+_MAX_NUMBER = 2**63 - 1  # of a change, as Orthanc and the service store it
 
 
 class OrthancChanges:
@@ -180,7 +181,7 @@ class OrthancChanges:
         def ask() -> Any:
             try:
                 return self._session.get(f"{self._root}{path}").json()
-            except requests.exceptions.JSONDecodeError:
+            except (requests.exceptions.JSONDecodeError, RecursionError):
                 raise _bad_answer() from None
 
         return call_with_retries(ask, self._settings.retries)
@@ -202,7 +203,7 @@ def _changes_of(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _number(answer: Mapping[str, Any], name: str) -> int:
     value = answer.get(name)
-    if not isinstance(value, int):
+    if not isinstance(value, int) or not 0 <= value <= _MAX_NUMBER:
         raise _bad_answer()
     return value
 

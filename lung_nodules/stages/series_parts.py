@@ -111,7 +111,7 @@ def values(header: pydicom.Dataset, keyword: str) -> tuple[str, ...]:
     value = value_or_none(header, keyword)
     if value is None or value == "":
         return ()
-    several = [value] if isinstance(value, str) else list(value)
+    several = value if isinstance(value, list | pydicom.multival.MultiValue) else [value]
     return tuple(str(each).strip().upper() for each in several)
 
 
