@@ -18,6 +18,7 @@ from typing import Self
 
 import numpy as np
 
+from lung_nodules.cohorts.crops import TABLE
 from lung_nodules.cohorts.ct import turned_axes, upright
 from lung_nodules.cohorts.cutting import COLUMNS, CropName, CropSettings, CutCrop, cut_crop
 from lung_nodules.cohorts.nodules import ReadNodule
@@ -26,7 +27,6 @@ from lung_nodules.progress import Progress
 from lung_nodules.publication import check_output_folder, publish
 from lung_nodules.stages.volume import Volume
 
-TABLE = "nodules.csv"
 NUM_FILES = 20  # that the patients are spread over, in order
 
 Point = tuple[float, float, float]

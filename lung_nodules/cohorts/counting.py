@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lung_nodules.cohorts.crops import TABLE, read_rows
 from lung_nodules.cohorts.luna16 import ANNOTATIONS, read_luna16
-from lung_nodules.cohorts.scans import read_reference_scans
+from lung_nodules.cohorts.scans import REFERENCE, read_reference_scans
 from lung_nodules.cohorts.split import Split, split_of
 from lung_nodules.errors import InputRefusal
 
@@ -21,7 +21,7 @@ class CountedNodule:
 
     patient_id: str
     num_readers: int  # 0: nobody is known to have rated or outlined it
-    diameter_mm: float
+    diameter_mm: float | None  # None where the table does not say
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ def count_cohort(folder: Path) -> CohortCount:
     Raises:
         InputRefusal: ``no-cohort`` where it is none of these, or what its reader refuses it for.
     """
-    if (folder / "nodules.csv").is_file():
-        return _count_crops(folder / "nodules.csv")
-    if (folder / "reference.json").is_file():
+    if (folder / TABLE).is_file():
+        return _count_crops(folder)
+    if (folder / REFERENCE).is_file():
         scans = read_reference_scans(folder)
         nodules = [
             CountedNodule(scan.patient_id, nodule.num_readers, nodule.long_axis_mm)
@@ -62,22 +62,26 @@ def count_cohort(folder: Path) -> CohortCount:
         return _count("scans", nodules, [scan.patient_id for scan in scans])
     if folder.is_dir() and next(folder.rglob(ANNOTATIONS), None):
         return _count_luna16(folder)
-    raise InputRefusal("no-cohort", f"{folder} holds neither nodules.csv nor reference.json nor {ANNOTATIONS}.")
+    raise InputRefusal("no-cohort", f"{folder} holds neither {TABLE} nor {REFERENCE} nor {ANNOTATIONS}.")
 
 
-def _count_crops(table: Path) -> CohortCount:
-    with table.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
+def _count_crops(folder: Path) -> CohortCount:
+    rows = read_rows(folder)
+    native = [row for row in rows if row["kind"] == "slices"]  # an iso crop shows a nodule that is there already
     try:
-        # an iso crop shows a nodule that is there already
-        native = [row for row in rows if row["kind"] == "slices"]
-        nodules = [CountedNodule(row["patient_id"], int(row["n_readers"]), float(row["diameter_mm"])) for row in native]
-        context = [min(int(row["slices_below"]), int(row["slices_above"])) for row in native]
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputRefusal("bad-table", "A row of nodules.csv cannot be read.") from error
+        nodules = [
+            CountedNodule(row["patient_id"], int(row["n_readers"]), _diameter(row["diameter_mm"])) for row in native
+        ]
+        context = [min(int(row["slices_below"] or 0), int(row["slices_above"] or 0)) for row in native]
+    except ValueError as error:
+        raise InputRefusal("bad-crops", f"A line of {TABLE} has no number where one is due.") from error
     notes = [f"{len(rows) - len(native)} further crops at 1 mm"] if len(rows) > len(native) else []
     notes.append(f"{sum(slices > 0 for slices in context)} nodules with slices above and below the outlines")
     return _count("crops", nodules, [], notes)
+
+
+def _diameter(cell: str) -> float | None:
+    return float(cell) if cell else None
 
 
 def _count_luna16(folder: Path) -> CohortCount:
@@ -107,8 +111,8 @@ def _count(
         patients_of[split_of(patient)].add(patient)
     sides = [_side(side.value, by_side[side], len(patients_of[side])) for side in Split]
     total = _side("all", nodules, sum(map(len, patients_of.values())))
-    diameter_mm = statistics.median(nodule.diameter_mm for nodule in nodules) if nodules else None
-    return CohortCount(kind, (*sides, total), diameter_mm, tuple(notes))
+    known_mm = [nodule.diameter_mm for nodule in nodules if nodule.diameter_mm is not None]
+    return CohortCount(kind, (*sides, total), statistics.median(known_mm) if known_mm else None, tuple(notes))
 
 
 def _side(name: str, nodules: Sequence[CountedNodule], num_patients: int) -> SideCount:

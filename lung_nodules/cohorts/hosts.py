@@ -8,13 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from lung_nodules.cohorts.scans import ReferenceScan, read_reference_labels
+from lung_nodules.cohorts.scans import ReferenceScan, read_reference_ct, read_reference_labels
 from lung_nodules.settings import Section, Settings
-from lung_nodules.stages.instances import read_instances
 from lung_nodules.stages.lungs import segment_lungs
 from lung_nodules.stages.morphology import dilate
-from lung_nodules.stages.series import select_series
-from lung_nodules.stages.volume import Geometry, Volume, build_volume
+from lung_nodules.stages.volume import Geometry, Volume
 
 
 class HostSettings(Section):
@@ -41,8 +39,7 @@ def read_host(scan: ReferenceScan, settings: HostSettings | None = None) -> tupl
     Raises:
         InputRefusal: The scan cannot be read, or shows no lungs.
     """
-    line = Settings()
-    volume = build_volume(select_series(read_instances(scan.folder, line), line), line)
+    volume = read_reference_ct(scan, Settings())
     return build_host(scan, volume, settings or HostSettings()), volume
 
 

@@ -49,9 +49,18 @@ def test_a_folder_that_holds_no_cohort_is_refused(tmp_path: Path) -> None:
 
 def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "nodules.csv").write_text("kind,patient_id\nslices,P\n", encoding="utf-8")
-    with pytest.raises(InputRefusal, match=r"A row of nodules\.csv") as refused:
+    with pytest.raises(InputRefusal, match=r"nodules\.csv lacks columns: nodule_id, file") as refused:
         count_cohort(tmp_path)
-    assert refused.value.code == "bad-table"
+    assert refused.value.code == "bad-crops"
+
+
+def test_nodules_of_unknown_size_and_context_are_counted_all_the_same(tmp_path: Path) -> None:
+    columns = "nodule_id,patient_id,kind,file,key,spacing_z_mm,spacing_y_mm,spacing_x_mm,n_readers,n_masks,diameter_mm"
+    lines = [columns, "a,P,slices,a.npz,a,1,1,1,2,2,", "b,P,slices,a.npz,b,1,1,1,4,4,6.5"]
+    (tmp_path / "nodules.csv").write_text("\n".join(lines), encoding="utf-8-sig")
+    count = count_cohort(tmp_path)
+    assert count.sides[-1] == SideCount("all", 1, 2, {2: 1, 4: 1})
+    assert count.median_diameter_mm == 6.5
 
 
 @pytest.mark.real_data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from lung_nodules.cohorts.crops import CHARACTERISTICS, MAX_READERS, RATINGS, NoduleCrop, read_crops
 from lung_nodules.cohorts.split import Split, split_of
 from lung_nodules.errors import ExitCode, InputRefusal
+from lung_nodules.stages.diameters import measure_diameters
 
 FOUR_VOTES = [0b0000, 0b0001, 0b0011, 0b0111, 0b1111]  # nobody, one reader, two, three, four
 
@@ -83,6 +85,137 @@ class TestDrawn:
             read_crops(tmp_path)
         assert refused.value.code == "no-crops"
         assert refused.value.exit_code == ExitCode.NO_USABLE_CT
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, str]], None], encoding: str = "utf-8") -> Path:
+    """Change each row of the table; what a change removes is no column any more."""
+    table = folder / "nodules.csv"
+    with table.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    for row in rows:
+        change(row)
+    with table.open("w", newline="", encoding=encoding) as lines:
+        writer = csv.DictWriter(lines, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def drop(*columns: str) -> Callable[[dict[str, str]], None]:
+    def change(row: dict[str, str]) -> None:
+        for name in columns:
+            row.pop(name, None)
+
+    return change
+
+
+class TestTablesOfOthers:
+    """What a site's own table may leave out, and how it is refused where it cannot be read."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        mask = np.zeros((3, 8, 8), np.uint8)
+        mask[1, 2:6, 3:5] = 0b11
+        rows = [{"key": f"k{number}", "patient_id": f"SECRET-{number}", "n_masks": "2"} for number in range(2)]
+        return draw_cohort(tmp_path, rows, mask)
+
+    def refused(self, folder: Path) -> str:
+        with pytest.raises(InputRefusal) as refused:
+            read_crops(folder)
+        assert refused.value.code == "bad-crops"
+        assert "SECRET" not in str(refused.value)
+        return refused.value.sentence
+
+    def test_a_byte_order_mark_is_passed_over(self, folder: Path) -> None:
+        crops = read_crops(rewrite(folder, lambda row: None, "utf-8-sig"))
+        assert [crop.nodule_id for crop in crops] == ["k0", "k1"]
+
+    def test_all_but_the_required_columns_may_be_missing(self, folder: Path) -> None:
+        rated = [f"{name}_{end}" for name in RATINGS for end in ("mean", *range(MAX_READERS))]
+        places = ["origin_x", "origin_y", "origin_z", "series_instance_uid", "hu_steps_max"]
+        crop = read_crops(rewrite(folder, drop(*rated, *places)))[0]
+        assert set(crop.ratings) == set(crop.ratings_by_reader) == set(RATINGS)
+        assert np.isnan(list(crop.ratings.values())).all()
+        assert crop.ratings_by_reader["malignancy"] == ()
+        assert (crop.origin_ijk, crop.series_instance_uid, crop.hu_steps_max) == ((0.0, 0.0, 0.0), "", 0)
+
+    @pytest.mark.parametrize("cell", ["", "nan", "-1"])
+    def test_a_diameter_that_is_not_given_is_measured(self, folder: Path, cell: str) -> None:
+        crops = read_crops(rewrite(folder, lambda row: row.update(diameter_mm=cell)))
+        for crop in crops:  # 4 rows of 0.7 mm and 2 columns of 0.6 mm, from edge to edge
+            assert crop.diameter_mm == pytest.approx(measure_diameters(crop.consensus, crop.spacing_mm).long_axis_mm)
+            assert 2.8 <= crop.diameter_mm < np.hypot(2.8, 1.2)
+        assert read_crops(rewrite(folder, drop("diameter_mm")))[0].diameter_mm == crops[0].diameter_mm
+
+    def test_a_nodule_without_consensus_needs_no_diameter(self, tmp_path: Path) -> None:
+        row = {"key": "k", "patient_id": "P", "diameter_mm": ""}
+        (crop,) = read_crops(draw_cohort(tmp_path, [row], np.ones((1, 2, 2), np.uint8)))  # one of four readers
+        assert not crop.consensus.any()
+        assert crop.diameter_mm == 0
+
+    def test_required_columns_that_are_missing_are_named(self, folder: Path) -> None:
+        said = self.refused(rewrite(folder, drop("spacing_y_mm", "n_masks")))
+        assert said == "nodules.csv lacks columns: spacing_y_mm, n_masks."
+
+    def test_an_empty_table_lacks_them_all(self, folder: Path) -> None:
+        (folder / "nodules.csv").write_bytes(b"")
+        assert "lacks columns: nodule_id" in self.refused(folder)
+
+    def test_a_table_in_another_encoding_is_refused(self, folder: Path) -> None:
+        (folder / "nodules.csv").write_bytes(b"nodule_id\n\xff\xfe")
+        assert self.refused(folder) == "nodules.csv cannot be read as a table."
+
+    @pytest.mark.parametrize(
+        ("cells", "sentence"),
+        [
+            ({"n_readers": ""}, "Line 3 of nodules.csv is empty in n_readers."),
+            ({"n_readers": "four"}, "Line 3 of nodules.csv has no number where one is due."),
+            ({"diameter_mm": "6,5"}, "Line 3 of nodules.csv has no number where one is due."),
+            ({"malignancy_1": "?"}, "Line 3 of nodules.csv has no number where one is due."),
+            ({"spacing_z_mm": "0"}, "Line 3 of nodules.csv has a spacing that is not above 0 mm."),
+            ({"spacing_z_mm": "nan"}, "Line 3 of nodules.csv has a spacing that is not above 0 mm."),
+            ({"key": "other"}, "a.npz does not hold image and mask of line 3 of nodules.csv."),
+            ({"file": "b.npz"}, "b.npz, which nodules.csv names, is missing or no .npz file."),
+        ],
+    )
+    def test_a_line_that_cannot_be_read_is_named_by_its_number(
+        self, folder: Path, cells: dict[str, str], sentence: str
+    ) -> None:
+        def spoil(row: dict[str, str]) -> None:
+            if row["nodule_id"] == "k1":
+                row |= cells
+
+        assert self.refused(rewrite(folder, spoil)) == sentence
+
+    @pytest.mark.parametrize("kind", ["text", "cut short", "one array"])
+    def test_a_file_that_is_no_archive_is_named(self, folder: Path, kind: str) -> None:
+        file = folder / "a.npz"
+        if kind == "one array":
+            with file.open("wb") as target:
+                np.save(target, np.zeros(3))
+        else:
+            file.write_bytes(b"no archive" if kind == "text" else file.read_bytes()[:200])
+        assert self.refused(folder) == "a.npz, which nodules.csv names, is missing or no .npz file."
+
+    def test_an_array_that_is_damaged_is_named_by_its_line(self, folder: Path) -> None:
+        file = folder / "a.npz"
+        content = bytearray(file.read_bytes())
+        at = content.index(b"k0/image.npy") + 200
+        content[at : at + 8] = b"\xaa" * 8
+        file.write_bytes(content)
+        assert self.refused(folder) == "a.npz does not hold image and mask of line 2 of nodules.csv."
+
+    def test_image_and_mask_must_have_one_shape(self, folder: Path) -> None:
+        arrays = {f"k{number}/mask": np.ones((1, 2, 2), np.uint8) for number in range(2)}
+        np.savez(folder / "a.npz", **arrays, **{f"k{n}/image": np.zeros((2, 2, 2), np.int16) for n in range(2)})
+        assert self.refused(folder) == "Image and mask of line 2 of nodules.csv are no volumes of one shape."
+
+    def test_a_key_means_the_array_of_its_own_file(self, folder: Path) -> None:
+        for number in range(2):
+            image = np.full((1, 2, 2), 100 * number, np.int16)
+            np.savez(folder / f"p{number}.npz", **{"n0/image": image, "n0/mask": np.ones((1, 2, 2), np.uint8)})
+        own = rewrite(folder, lambda row: row.update(file=f"p{row['nodule_id'][-1]}.npz", key="n0"))
+        assert [(crop.nodule_id, int(crop.image[0, 0, 0])) for crop in read_crops(own)] == [("k0", 0), ("k1", 100)]
 
 
 @pytest.fixture(scope="module")
