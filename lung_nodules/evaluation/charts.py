@@ -73,7 +73,9 @@ def draw_charts(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
                 shown = [(evaluation.crops[row], evaluation.outlines[row]) for row in rows]
                 size = (2.2 * len(shown), 2.6)
                 draw(f"The {name} outlines", f"masks_{name}", size, partial(_masks, shown=shown))
-        draw("Models side by side", "comparison", (9, 4.2), lambda canvas: _comparison(canvas, evaluation))
+        compared = comparison_data(evaluation.book)["data"]
+        if compared["datasets"]:
+            draw("Models side by side", "comparison", (9, 4.2), lambda canvas: _comparison(canvas, compared))
     return drawn
 
 
@@ -175,11 +177,10 @@ def _contour(axes: Axes, mask: npt.NDArray[np.bool_], colour: str, width: float)
         axes.contour(mask.astype(float), levels=[0.5], colors=[colour], linewidths=width)
 
 
-def _comparison(canvas: Canvas, evaluation: Evaluation) -> None:
-    data: dict[str, Any] = comparison_data(evaluation.book)["data"]
+def _comparison(canvas: Canvas, data: dict[str, Any]) -> None:
     labels, datasets = data["labels"], data["datasets"]
     axes = canvas.subplots()
-    width = 0.8 / max(len(datasets), 1)
+    width = 0.8 / len(datasets)
     for number, one in enumerate(datasets):
         heights = [np.nan if value is None else value for value in one["data"]]
         places = np.arange(len(labels)) - 0.4 + (number + 0.5) * width

@@ -67,19 +67,33 @@ def read_judged_crops(folder: Path, side: Side) -> tuple[NoduleCrop, ...]:
     """The native crops of nodules that three readers outlined and half of them agree on, of the patients of a side.
 
     Raises:
-        InputRefusal: ``no-crops``, or ``no-patients`` where none of them is on the side.
+        InputRefusal: ``no-crops``, ``bad-crops``, ``no-patients`` where no patient is on the side, or
+            ``too-few-outlines`` where none of the side's nodules has three outlines.
     """
     crops = read_crops(folder, kinds=("slices",))
-    return _of_side([crop for crop in crops if crop.num_masks >= MIN_MASKS and crop.consensus.any()], side)
+    if not crops:
+        raise InputRefusal("no-crops", 'The table of nodule crops lists none of the kind "slices".')
+    of_side = _of_side(crops, side)
+    judged = tuple(crop for crop in of_side if crop.num_masks >= MIN_MASKS and crop.consensus.any())
+    if not judged:
+        raise InputRefusal(
+            "too-few-outlines",
+            f"None of the {len(of_side)} nodules of this side is outlined by {MIN_MASKS} readers, half of whom agree.",
+        )
+    return judged
 
 
 def read_judged_scans(folder: Path, side: Side) -> tuple[ReferenceScan, ...]:
     """The whole scans of the patients of a side.
 
     Raises:
-        InputRefusal: ``no-reference``, or ``no-patients`` where none of them is on the side.
+        InputRefusal: ``no-reference``, ``bad-reference``, ``no-scans`` where none is listed, or ``no-patients`` where
+            no patient is on the side.
     """
-    return _of_side(read_reference_scans(folder), side)
+    scans = read_reference_scans(folder)
+    if not scans:
+        raise InputRefusal("no-scans", "The table of whole scans lists none.")
+    return _of_side(scans, side)
 
 
 def describe_patients(patient_ids: Sequence[str], side: Side) -> str:

@@ -42,7 +42,7 @@ def read_grounds(folder: Path, side: Side) -> tuple[Ground, ...]:
     """Read the scans of a folder whose patients are on the side.
 
     Raises:
-        InputRefusal: ``no-reference``, ``no-patients``, or a scan cannot be read.
+        InputRefusal: What `read_judged_scans` refuses, or a scan cannot be read.
     """
     scans = read_judged_scans(folder, side)
     return tuple(Ground(scan, *read_host(scan)) for scan in scans)

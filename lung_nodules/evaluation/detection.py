@@ -28,9 +28,19 @@ def curve_of(scans: Sequence[JudgedScan]) -> Froc:
 def add_detection_figures(book: FigureBook, scans: Sequence[JudgedScan], points: Mapping[str, OperatingPoint]) -> None:
     """CPM, the sensitivity at LUNA16's rates, and what each operating point gives.
 
-    That is sensitivity, false positives a scan, and the whole line's Dice there, a missed nodule counting as 0.
+    That is sensitivity, false positives a scan, and the whole line's Dice there, a missed nodule counting as 0. Scans
+    without a nodule to be found give false positives a scan alone.
     """
     curve = curve_of(scans)
+    _add_curve(book, curve)
+    for name, point in points.items():
+        prefix = f"detection/operating_points/{name}"
+        _add_point(book, prefix, curve.matches, point.threshold)
+        rows = [row for scan in scans for row in scan.outlines_at(point.threshold)]
+        add_dice(book, f"{prefix}/dice_missed_as_0", rows)
+
+
+def _add_curve(book: FigureBook, curve: Froc) -> None:
     try:
         at_rates, cpm = bootstrap_froc(curve)
     except FigureUndefinedError:
@@ -38,11 +48,6 @@ def add_detection_figures(book: FigureBook, scans: Sequence[JudgedScan], points:
     book.put("detection/cpm", cpm)
     for rate, figure in at_rates.items():
         book.put(f"detection/sensitivity_by_false_positives/{rate:g}", figure)
-    for name, point in points.items():
-        prefix = f"detection/operating_points/{name}"
-        _add_point(book, prefix, curve.matches, point.threshold)
-        rows = [row for scan in scans for row in scan.outlines_at(point.threshold)]
-        add_dice(book, f"{prefix}/dice_missed_as_0", rows)
 
 
 def _add_point(book: FigureBook, prefix: str, matches: Matches, threshold: float) -> None:

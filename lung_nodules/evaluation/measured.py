@@ -36,13 +36,19 @@ class Measured:
         return self.crop.ratings["malignancy"] > MALIGNANCY_MIDDLE
 
 
+def is_rated(crop: NoduleCrop) -> bool:
+    """Whether three readers and more rated the nodule's malignancy."""
+    return crop.num_readers >= MIN_READERS and bool(np.isfinite(crop.ratings["malignancy"]))
+
+
+def is_decided(crop: NoduleCrop) -> bool:
+    """Whether three readers and more rated it, and their mean malignancy is not the middle of the scale."""
+    return is_rated(crop) and crop.ratings["malignancy"] != MALIGNANCY_MIDDLE
+
+
 def decided(measured: Sequence[Measured]) -> list[Measured]:
-    """Nodules of three and more readers whose mean malignancy is not the middle of the scale."""
-    return [
-        one
-        for one in measured
-        if one.crop.num_readers >= MIN_READERS and one.crop.ratings["malignancy"] != MALIGNANCY_MIDDLE
-    ]
+    """The nodules of which `is_decided` holds."""
+    return [one for one in measured if is_decided(one.crop)]
 
 
 def measure_crops(

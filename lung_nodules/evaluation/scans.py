@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from lung_nodules.cohorts.ct import read_ct
-from lung_nodules.cohorts.scans import Point, ReferenceScan, read_reference_labels
+from lung_nodules.cohorts.scans import Point, ReferenceScan, read_reference_ct, read_reference_labels
 from lung_nodules.evaluation.froc import Lesion, Mark
 from lung_nodules.evaluation.outlines import OutlineRow, compare_outline
 from lung_nodules.networks.opened import Networks
@@ -22,6 +21,7 @@ from lung_nodules.networks.record import ModelRecord, OperatingPoint
 from lung_nodules.networks.runtime import Batch, Network
 from lung_nodules.pipeline import find_nodules
 from lung_nodules.settings import Settings
+from lung_nodules.stages.diameters import measure_diameters
 from lung_nodules.stages.lungs import segment_lungs
 from lung_nodules.timings import Stopwatch
 
@@ -41,7 +41,7 @@ class Target:
     label: int  # in the reference label map
     center_lps: Point
     volume_diameter_mm: float  # of the sphere of the consensus' volume: LUNA16's measure, for hits
-    diameter_mm: float  # longest in-plane diameter of the consensus, for size bands
+    diameter_mm: float | None  # longest in-plane diameter of the consensus, for size bands; None: to be measured
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ class JudgedScan:
     marks: tuple[Mark, ...]
     included: tuple[Lesion, ...]
     excluded: tuple[Lesion, ...]
-    targets: tuple[Outlined, ...]
+    targets: tuple[Outlined, ...]  # of `included`, those whose outline by the readers is known
     threshold: float  # of the operating point that the scan was read at
     seconds: Mapping[str, float] = field(default_factory=dict)  # by stage
 
     def outlines_at(self, threshold: float) -> list[OutlineRow]:
-        """A row a target, that of an empty outline where it is missed."""
+        """A row a target that readers' outlines are known of; that of an empty outline where it is missed."""
         return [target.at(threshold) for target in self.targets]
 
     @property
@@ -113,13 +113,13 @@ def judge_scan(scan: ReferenceScan, networks: Networks, settings: Settings) -> J
     """Run the line on a scan, from its choice of series to its findings, and hold them against the reference.
 
     Raises:
-        InputRefusal: The scan cannot be read.
+        InputRefusal: The scan or its consensus mask cannot be read.
         ModelRefusal: ``unknown-operating-point``.
     """
     watch = Stopwatch()
     threshold = networks.classifier.record.operating_point(settings.classification.operating_point)[1].threshold
     with watch.stage("volume"):
-        volume = read_ct(scan.folder, settings=settings)
+        volume = read_reference_ct(scan, settings)
     with watch.stage("lungs"):
         lungs = segment_lungs(volume, settings)
     outlines, findings = find_nodules(volume, lungs, *keeping_everything(networks, settings), watch)
@@ -154,7 +154,7 @@ def hold_against(
         found: Every finding.
         label_map: The line's outlines, ``[slice, row, column]``.
         targets: Nodules to be found.
-        reference: Their consensus masks by label, on the same grid.
+        reference: Their consensus masks by label, on the same grid; of a target without one, no outline is judged.
         excluded: Findings that count neither way.
         spacing_mm: Of slices, rows and columns.
         threshold: Of the operating point.
@@ -166,7 +166,11 @@ def hold_against(
         marks=tuple(Mark(name, *one.center_lps, one.probability) for one in found),
         included=tuple(Lesion(name, *one.center_lps, one.volume_diameter_mm) for one in targets),
         excluded=tuple(excluded),
-        targets=tuple(_outlined(target, label_map, probabilities, reference, spacing_mm) for target in targets),
+        targets=tuple(
+            _outlined(target, label_map, probabilities, consensus, spacing_mm)
+            for target in targets
+            if (consensus := reference == target.label).any()
+        ),
         threshold=threshold,
         seconds=dict(seconds),
     )
@@ -203,14 +207,16 @@ def _outlined(
     target: Target,
     label_map: LabelMap,
     probabilities: Mapping[int, float],
-    reference: LabelMap,
+    consensus: npt.NDArray[np.bool_],
     spacing_mm: tuple[float, float, float],
 ) -> Outlined:
     """The target with the outline of each finding, named by its label, that overlaps the consensus."""
-    consensus = reference == target.label
+    diameter_mm = target.diameter_mm
+    if diameter_mm is None:
+        diameter_mm = measure_diameters(consensus, spacing_mm).long_axis_mm
 
     def compare(outline: npt.NDArray[np.bool_]) -> OutlineRow:
-        return compare_outline(target.patient_id, target.nodule_id, target.diameter_mm, outline, consensus, spacing_mm)
+        return compare_outline(target.patient_id, target.nodule_id, diameter_mm, outline, consensus, spacing_mm)
 
     touching = sorted(set(np.unique(label_map[consensus]).tolist()) & set(probabilities))
     return Outlined(

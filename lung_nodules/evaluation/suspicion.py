@@ -18,7 +18,7 @@ from lung_nodules.evaluation.bootstrap import Rows, bootstrap_figure, paired_gai
 from lung_nodules.evaluation.calibration import brier, calibration_line, ece
 from lung_nodules.evaluation.crops import JudgedCrop
 from lung_nodules.evaluation.discrimination import accuracy, auc, average_precision, f1, sensitivity, specificity
-from lung_nodules.evaluation.measured import MALIGNANCY_MIDDLE
+from lung_nodules.evaluation.measured import MALIGNANCY_MIDDLE, is_decided, is_rated
 
 SUSPICIOUS_FROM = 3.5
 SUSPICION_THRESHOLD = 0.5  # the suspicion is the share of such nodules that are rated above the middle: half of them
@@ -40,11 +40,12 @@ class Question:
 
 
 def questions(judged: Sequence[JudgedCrop]) -> dict[str, Question]:
-    """Both questions, by their names in the figures."""
-    decided = [one for one in judged if one.crop.ratings["malignancy"] != MALIGNANCY_MIDDLE]
+    """Both questions, by their names in the figures; of crops that fewer than three readers rated, neither is asked."""
+    rated = [one for one in judged if is_rated(one.crop)]
+    decided = [one for one in rated if is_decided(one.crop)]
     return {
         ABOVE_BELOW: _ask(decided, lambda rating: rating > MALIGNANCY_MIDDLE),
-        SUSPICIOUS_REST: _ask(judged, lambda rating: rating >= SUSPICIOUS_FROM),
+        SUSPICIOUS_REST: _ask(rated, lambda rating: rating >= SUSPICIOUS_FROM),
     }
 
 

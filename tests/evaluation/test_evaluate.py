@@ -170,6 +170,29 @@ def test_scans_are_read_by_the_whole_line(scans: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("readers", "has_mask"), [(2, True), (4, False)])
+def test_scans_without_outlines_to_judge_give_what_they_can(
+    evaluate: Evaluate, folders: Path, readers: int, has_mask: bool
+) -> None:
+    table = json.loads((folders / "scans" / "reference.json").read_text(encoding="utf-8"))
+    (entry,) = table["scans"].values()
+    entry["folder"] = str(folders / "scans" / entry["folder"])
+    entry["consensus_mask"] = str(folders / "scans" / entry["consensus_mask"]) if has_mask else None
+    for nodule in entry["nodules"]:
+        nodule["readers"] = readers
+    name = f"bare-{readers}"
+    (folders / f"{name}-scans").mkdir()
+    (folders / f"{name}-scans" / "reference.json").write_text(json.dumps(table), encoding="utf-8")
+    figures = evaluate(name, "--cohort", "scans", folders / f"{name}-scans")
+    expected = {"false_positives_per_scan"} | ({"sensitivity"} if readers > 2 else set())
+    assert set(figures["detection"]["operating_points"]["default"]) == expected
+    assert ("cpm" in figures["detection"]) is (readers > 2)
+    assert "segmentation" not in figures
+    assert not (folders / name / "dice.png").exists()
+    assert not (folders / name / "comparison.png").exists()
+
+
+@pytest.mark.slow
 def test_composites_add_detection_to_crops(evaluate: Evaluate, folders: Path) -> None:
     write_tiny_crops(folders / "large", growth=2.5)  # large enough for the tiny finder, which sees 4 mm voxels
     options = ["--cohort", "crops", folders / "large", "--split", "rule-test", "--lungs", folders / "scans"]
