@@ -383,6 +383,23 @@ def test_a_probe_of_the_port_takes_no_place(files: list[Path], tmp_path: Path) -
         assert send(listener.port, files[:1]) == [0]
 
 
+@contextlib.contextmanager
+def connected(port: int) -> Iterator[None]:
+    """A connection over which nothing is said."""
+    with socket.create_connection(("127.0.0.1", port)):
+        yield
+
+
+@pytest.mark.parametrize("silent", [connected, associated])
+def test_who_is_silent_keeps_a_place_until_the_time_out(
+    files: list[Path], tmp_path: Path, silent: Callable[[int], contextlib.AbstractContextManager[object]]
+) -> None:
+    options = settings(max_associations=1, network_timeout_s=2.0)
+    with StoreListener(options, tmp_path / "spool", lambda _: None) as listener, silent(listener.port):
+        wait_for(lambda: send(listener.port, files[:1]) == [None])
+        wait_for(lambda: send(listener.port, files[:1]) == [0])
+
+
 def test_a_full_disk_is_out_of_resources_and_heals(files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", tmp_path / "disk"], check=False)
