@@ -15,6 +15,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from lung_nodules.evaluation.discrimination import Floats, Values, YesNo
+from lung_nodules.evaluation.figures import Figure, FigureUndefinedError
 
 NUM_BINS = 15
 PROBABILITY_LIMIT = 1e-6  # a logit is taken of nothing nearer to 0 or 1
@@ -65,11 +66,22 @@ def ece(positive: YesNo, probability: Values, num_bins: int = NUM_BINS) -> float
     return float(np.average(np.abs(diagram.mean_probability - diagram.observed), weights=diagram.counts))
 
 
-def perfect_ece(probability: Values, num_bins: int = NUM_BINS, *, num_draws: int = 200, seed: int = 0) -> float:
-    """The mean ECE of a model that is right: the truth is drawn from its own probabilities. NaN without rows."""
+def perfect_ece(probability: Values, num_bins: int = NUM_BINS, *, num_draws: int = 1000, seed: int = 0) -> Figure:
+    """The ECE of a model that is right: the truth is drawn from its own probabilities.
+
+    Returns:
+        The mean over the draws, with the range of 95 % of them.
+
+    Raises:
+        FigureUndefinedError: There is no row.
+    """
     values = np.asarray(probability, dtype=np.float64)
+    if not len(values):
+        raise FigureUndefinedError("no row, no calibration")
     rng = np.random.default_rng(seed)
-    return float(np.mean([ece(rng.random(len(values)) < values, values, num_bins) for _ in range(num_draws)]))
+    drawn = [ece(rng.random(len(values)) < values, values, num_bins) for _ in range(num_draws)]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Figure(value=float(np.mean(drawn)), low=float(low), high=float(high), n=len(values))
 
 
 def brier(positive: YesNo, probability: Values) -> float:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lung_nodules.evaluation.book import FigureBook
 from lung_nodules.evaluation.bootstrap import Rows, bootstrap_figure, paired_gain
-from lung_nodules.evaluation.calibration import brier, calibration_line, ece
+from lung_nodules.evaluation.calibration import brier, calibration_line, ece, perfect_ece
 from lung_nodules.evaluation.crops import JudgedCrop
 from lung_nodules.evaluation.discrimination import accuracy, auc, average_precision, f1, sensitivity, specificity
 from lung_nodules.evaluation.measured import MALIGNANCY_MIDDLE, is_decided, is_rated
@@ -97,6 +97,7 @@ def _add_calibration(book: FigureBook, asked: Question) -> None:
     for name, measure in measures.items():
         of_rows = _on_rows(measure, asked, asked.suspicion)
         book.measure(f"classification/{name}", bootstrap_figure, asked.patients, of_rows)
+    book.measure("classification/ece_of_a_perfect_model", perfect_ece, asked.suspicion)
 
 
 def _on_rows(

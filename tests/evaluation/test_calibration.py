@@ -19,6 +19,7 @@ from lung_nodules.evaluation.calibration import (
     perfect_ece,
     reliability,
 )
+from lung_nodules.evaluation.figures import FigureUndefinedError
 
 MANY = settings(max_examples=50, deadline=None)
 
@@ -90,7 +91,13 @@ def test_a_model_that_says_too_much_has_an_intercept_below_zero() -> None:
 
 def test_even_a_perfect_model_has_an_error_on_few_rows() -> None:
     few, many = perfect_ece(PROBABILITY[:200]), perfect_ece(PROBABILITY[:2000])
-    assert few > 0.05 > many > 0.01
+    assert few.value > 0.05 > many.value > 0.01
+    assert few.low is not None
+    assert few.high is not None
+    assert few.low < few.value < few.high
+    assert few.n == 200
+    with pytest.raises(FigureUndefinedError):
+        perfect_ece([])
 
 
 def test_classes_without_overlap_have_no_slope() -> None:
