@@ -34,7 +34,6 @@ from lung_nodules.training.classifier_start import ClassifierStart
 from lung_nodules.training.detection import DetectionTraining, candidate_scores
 from lung_nodules.training.folds import (
     Fold,
-    FoldMistakes,
     find_out_of_fold,
     fold_folder,
     has_checkpoint,
@@ -43,7 +42,7 @@ from lung_nodules.training.folds import (
 )
 from lung_nodules.training.heads import fit_nodule, fit_suspicion, fit_suspicion_on_validation
 from lung_nodules.training.mistakes import mine, mine_crops
-from lung_nodules.training.operating_points import DEFAULT_POINT, ScanRate, operating_points
+from lung_nodules.training.operating_points import DEFAULT_POINT, ScanRate, greater_rate, operating_points
 from lung_nodules.training.publishing import publish
 from lung_nodules.training.scores import auc_gain_score, auc_score
 from lung_nodules.training.segmentation import WINDOW_HU, fed_by
@@ -149,16 +148,8 @@ def _negatives(bench: Bench) -> tuple[Negatives, ScanRate]:
         )
         in_scans.append(list(unknown.negatives.in_scans))
         in_crops.append(list(unknown.negatives.in_crops))
-        rate = _greater(rate, unknown)
+        rate = greater_rate(rate, unknown.num_counted, unknown.num_scans)
     return Negatives([one for part in in_scans for one in part], [one for part in in_crops for one in part]), rate
-
-
-def _greater(known: ScanRate, unknown: FoldMistakes) -> ScanRate:
-    """The rate in unknown scans, or that in known ones should it be greater."""
-    per_scan = unknown.num_counted / max(unknown.num_scans, 1)
-    if per_scan <= known.per_scan:
-        return known
-    return ScanRate(per_scan, f"{unknown.num_scans} training scans, by finders which did not learn from them")
 
 
 def _measure_out_of_fold(bench: Bench, negatives: Negatives) -> list[Measured]:

@@ -12,6 +12,7 @@ lies beside a nodule and is read with its end slices repeated deceives the finde
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ import numpy.typing as npt
 
 from lung_nodules.networks.record import LinearHead
 from lung_nodules.stages.classification import apply_head
+from lung_nodules.training.ranks import this_rank
+
+logger = logging.getLogger(__name__)
 
 KEPT_SHARES = {"sensitive": 0.99, "balanced": 0.95, "specific": 0.85}
 FALSE_POSITIVES = {"fp_0.5": 0.5, "fp_1": 1.0, "fp_2": 2.0, "fp_4": 4.0}  # name: false positives a scan
@@ -34,6 +38,32 @@ class ScanRate:
 
     per_scan: float
     counted_on: str  # in words
+
+
+def greater_rate(known: ScanRate, num_counted: int, num_scans: int) -> ScanRate:
+    """The greater rate of two; both are logged, and which one is used.
+
+    Args:
+        known: Of the finder, in scans that it learned from; used where the other one is no greater.
+        num_counted: Mistakes of finders in scans that they did not learn from.
+        num_scans: How many such scans there were.
+    """
+    unknown = ScanRate(
+        num_counted / max(num_scans, 1), f"{num_scans} training scans, by finders which did not learn from them"
+    )
+    used = unknown if unknown.per_scan > known.per_scan else known
+    if this_rank().is_first:
+        logger.info(
+            "false candidates: %d in %d scans that the finders by fold did not learn from, %.2f a scan; "
+            "%.2f a scan in %s; used: %.2f a scan",
+            num_counted,
+            num_scans,
+            unknown.per_scan,
+            known.per_scan,
+            known.counted_on,
+            used.per_scan,
+        )
+    return used
 
 
 def operating_points(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import logit
 
 from lung_nodules.networks.record import LinearHead, OperatingPoint
-from lung_nodules.training.operating_points import ScanRate, operating_points, threshold_for
+from lung_nodules.training.operating_points import ScanRate, greater_rate, operating_points, threshold_for
 
 PLAIN = LinearHead(inputs=("logit",), mean=(0.0,), scale=(1.0,), weights=(1.0,), intercept=0.0)
 MISTAKES = np.arange(1, 11) / 20  # ten: 0.05, 0.10 ... 0.50
@@ -57,3 +57,22 @@ def test_every_point_says_what_it_keeps_and_costs() -> None:
     assert "keeps 3 of 4 nodules" in points["fp_4"].chosen_on
     assert "2 of the finder's 10 mistakes" in points["fp_4"].chosen_on
     assert "two scans" in points["fp_4"].chosen_on
+
+
+@pytest.mark.parametrize(
+    ("num_counted", "num_scans", "used"),
+    [
+        (9, 2, ScanRate(4.5, "2 training scans, by finders which did not learn from them")),
+        (5, 2, ScanRate(3.5, "two scans")),
+        (0, 0, ScanRate(3.5, "two scans")),
+    ],
+)
+def test_the_greater_rate_is_used_and_both_counts_are_logged(
+    num_counted: int, num_scans: int, used: ScanRate, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "lung_nodules"):
+        assert greater_rate(ScanRate(3.5, "two scans"), num_counted, num_scans) == used
+    (said,) = caplog.messages
+    assert f"{num_counted} in {num_scans} scans" in said
+    assert "3.50 a scan in two scans" in said
+    assert said.endswith(f"used: {used.per_scan:.2f} a scan")

@@ -120,7 +120,7 @@ def evaluate(folder: Path, cohort: str, *place: str) -> dict[str, Any]:
 
 @pytest.mark.training
 def test_a_classifier_by_folds_on_an_imagenet_encoder_is_taught_and_run(
-    workshop: Callable[[str], Workshop], tmp_path: Path
+    workshop: Callable[[str], Workshop], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     transformers = pytest.importorskip("transformers")
     config = transformers.ViTConfig(
@@ -133,8 +133,10 @@ def test_a_classifier_by_folds_on_an_imagenet_encoder_is_taught_and_run(
     place = replace(workshop("folds"), pretrained=str(tmp_path / "vit"))
     changes = {"encoder": "imagenet", "folds": 2, "fold_finder_steps": 2, "balanced": True, "focal_gamma": 1.0}
     settings = CLASSIFIER.model_copy(update=changes)
-    record = teach_classification(place, settings, SilentProgress())
+    with caplog.at_level("INFO", "lung_nodules"):
+        record = teach_classification(place, settings, SilentProgress())
 
+    assert any(said.startswith("false candidates: 0 in 0 scans") for said in caplog.messages)  # no second scan to hold
     assert record.architecture.name == "imagenet-vit"
     assert "image.malignancy" in record.heads["suspicion"].inputs
     assert {path.name for path in place.run.iterdir() if path.is_dir()} >= {
