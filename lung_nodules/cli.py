@@ -186,6 +186,11 @@ app.command()(push)
 app.command()(batch)
 
 
+def _require_cohort(crops: Path, scans: Path) -> None:
+    _require(crops / "nodules.csv", "no-crops", "nodule crops")
+    _require(scans / "reference.json", "no-reference", "whole scans")
+
+
 def _require(path: Path, code: str, what: str) -> None:
     if not path.is_file():
         raise UsageRefusal(
@@ -231,8 +236,7 @@ def _train_command(kind: Kind) -> Callable[..., None]:
         resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
         compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: slower start, faster steps.")] = False,
     ) -> None:
-        _require(crops / "nodules.csv", "no-crops", "nodule crops")
-        _require(scans / "reference.json", "no-reference", "whole scans")
+        _require_cohort(crops, scans)
         from lung_nodules.progress import choose_progress
         from lung_nodules.surroundings import prepare_imports
 
@@ -276,6 +280,7 @@ def train_pretraining(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
 ) -> None:
     """The Vision Transformer's encoder, from hidden voxels and without labels, for `classification --initial`."""
+    _require_cohort(crops, scans)
     from lung_nodules.progress import choose_progress
     from lung_nodules.training import recipes
 

@@ -211,15 +211,16 @@ def test_a_folder_without_a_report_is_a_usage_error(
     assert "no report" in said
 
 
+@pytest.mark.parametrize("recipe", [("detection",), ("pretraining", "-o", "encoder")])
 @pytest.mark.parametrize(("missing", "named"), [("crops", "nodules.csv"), ("scans", "reference.json")])
 def test_training_without_its_data_is_a_usage_error_that_names_what_is_missing(
-    tmp_path: Path, missing: str, named: str
+    tmp_path: Path, missing: str, named: str, recipe: tuple[str, ...]
 ) -> None:
     for folder, table in {"crops": "nodules.csv", "scans": "reference.json"}.items():
         if folder != missing:
             (tmp_path / folder).mkdir()
             (tmp_path / folder / table).touch()
-    command = [sys.executable, "-m", "lung_nodules", "train", "detection"]
+    command = [sys.executable, "-m", "lung_nodules", "train", *recipe]
     done = subprocess.run(
         [*command, "--crops", tmp_path / "crops", "--scans", tmp_path / "scans"], capture_output=True, text=True
     )

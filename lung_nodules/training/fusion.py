@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lung_nodules.errors import InputRefusal
 from lung_nodules.evaluation.bootstrap import on_rows, paired_gain
 from lung_nodules.evaluation.discrimination import auc
 from lung_nodules.evaluation.figures import Figure
@@ -49,8 +50,17 @@ def fit_fusion(nodules: Sequence[Measured], base: LinearHead, extra: Sequence[st
         nodules: Of patients who did not train the network; their inputs hold the base's and the covariates.
         base: The head whose logit is one input, by its own weights.
         extra: Names of further inputs, never missing.
+
+    Raises:
+        InputRefusal: ``too-few-nodules`` where there are none above 3, or none below.
     """
     judged = decided(nodules)
+    if len({one.is_suspicious for one in judged}) < 2:
+        raise InputRefusal(
+            "too-few-nodules",
+            "The fusion needs outlined nodules of validation patients with a mean malignancy above 3, and some below.",
+            "Name a folder of crops with more patients on the validation side.",
+        )
     columns = _columns(judged, extra)
     logits = _logits(base, judged)
     weights, intercept = _regress(np.column_stack([logits, columns.table]), [one.is_suspicious for one in judged])

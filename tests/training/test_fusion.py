@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tiny_cohort import write_tiny_crops
 
 from lung_nodules.cohorts.crops import NoduleCrop, read_crops
+from lung_nodules.errors import InputRefusal
 from lung_nodules.evaluation.figures import Figure
 from lung_nodules.evaluation.measured import Measured
 from lung_nodules.stages.classification import apply_head
@@ -52,6 +53,13 @@ def test_it_wins_where_age_tells_and_only_there(crops: tuple[NoduleCrop, ...]) -
     assert wins(gain_of(drawn(crops, 300, age_tells=1.0)))
     assert not wins(gain_of(drawn(crops, 300, age_tells=0.0)))
     assert not wins(Figure(value=0.1, n=3))  # one patient: no interval
+
+
+def test_nodules_of_one_kind_or_none_are_refused(crops: tuple[NoduleCrop, ...]) -> None:
+    suspicious = [one for one in drawn(crops, 20, age_tells=1.0) if one.is_suspicious]
+    for rows in ([], suspicious):
+        with pytest.raises(InputRefusal, match="too-few-nodules"):
+            fit_fusion(rows, IMAGE_ALONE)
 
 
 def test_half_of_the_ages_missing_is_still_a_gain(crops: tuple[NoduleCrop, ...]) -> None:

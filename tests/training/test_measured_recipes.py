@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from lung_nodules import cli
 from lung_nodules.cohorts.split import Split
-from lung_nodules.errors import UsageRefusal
+from lung_nodules.errors import InputRefusal, UsageRefusal
 from lung_nodules.networks.forest import load_forest
 from lung_nodules.networks.record import load_model
 
@@ -105,3 +105,14 @@ def test_the_fusion_is_used_only_where_it_wins(root: Path, run: Run) -> None:
     run(*arguments, "--covariates", known)
     again = load_model(models / "classification").record
     assert again == once  # a fusion is not joined twice
+
+
+def test_a_fusion_without_validation_patients_is_refused(root: Path) -> None:
+    crops = root / "training_side_alone"
+    shutil.copytree(root / "crops", crops)
+    header, *rows = (crops / "nodules.csv").read_text().splitlines()
+    kept = [row for row in rows if row.split(",")[1] in invented_patients(Split.TRAIN)]
+    (crops / "nodules.csv").write_text("\n".join([header, *kept, ""]))
+    arguments = ["train", "fusion", "--crops", str(crops), "-m", str(root / "models")]
+    with pytest.raises(InputRefusal, match="too-few-nodules"):
+        CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
