@@ -43,9 +43,7 @@ class LoopSettings(Section):
     )
     log_every: int = Field(20, ge=1, description="Steps between two points of TensorBoard's training curves.")
     num_workers: int = Field(1, ge=0, le=16)
-    compiled: bool = Field(
-        False, description="torch.compile the network: a minute of start-up, a quarter faster after."
-    )
+    compiled: bool = Field(False, description="torch.compile the network: slower start, faster steps.")
 
     @model_validator(mode="after")
     def _patience_has_a_figure(self) -> Self:
