@@ -126,7 +126,11 @@ def test_an_admin_sees_who_did_what(desk, visit, jobs):
     page.wait_for_function(
         "() => [...document.querySelectorAll('.audit-actor')].every(actor => actor.innerText === 'olga')"
     )
-    assert page.locator(".audit-entry").first.locator(".audit-about").inner_text().strip() == "pacs"
+    about = page.locator(".audit-entry").first.locator(".audit-about")
+    assert about.locator(".job-detail").inner_text() == "pacs"
+    about.get_by_text("studies").click()
+    about.get_by_text("1.2.826.0.1.3680043.8.498.").first.wait_for()
+    look(page, "audit-studies")
     page.goto(f"{desk.address}#/audit?job={jobs['read']}")
     page.get_by_text("Nobody was signed in").first.wait_for()
     assert page.locator(".audit-entry").count() == 1

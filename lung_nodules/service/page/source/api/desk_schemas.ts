@@ -54,6 +54,7 @@ const AuditEntry = v.looseObject({
   code: v.optional(v.string(), ""),
   job_id: nullable(v.string()),
   object: v.optional(v.string(), ""),
+  studies: v.optional(v.array(v.string()), []),
   address: v.optional(v.string(), ""),
 });
 

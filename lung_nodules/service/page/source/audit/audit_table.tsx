@@ -48,11 +48,28 @@ function AuditRow({ entry }: { entry: AuditEntry }): ReactElement {
           <a href={writeRoute({ name: "study", jobId: entry.job_id, findingId: null })}>{entry.job_id.slice(0, 8)}</a>
         )}
         {entry.object ? <span className="job-detail">{entry.object}</span> : null}
+        <StudiesShown uids={entry.studies} />
       </td>
       <td className="audit-outcome" data-outcome={entry.outcome}>
         {words.audit.outcomes[entry.outcome]}
         {entry.code ? <span className="job-detail">{words.reasons[entry.code] ?? entry.code}</span> : null}
       </td>
     </tr>
+  );
+}
+
+/** The studies that an entry is about, folded: a search of an archive shows many. */
+function StudiesShown({ uids }: { uids: readonly string[] }): ReactElement | null {
+  const { words } = useWords();
+  if (uids.length === 0) return null;
+  return (
+    <details className="audit-studies">
+      <summary>{words.audit.studies(uids.length)}</summary>
+      <ul>
+        {uids.map((uid) => (
+          <li key={uid}>{uid}</li>
+        ))}
+      </ul>
+    </details>
   );
 }

@@ -102,6 +102,7 @@ export const chinese: Words = {
     columns: { when: "时间与来源", who: "用户", what: "操作", about: "对象", outcome: "结果" },
     outcomes: { done: "完成", refused: "拒绝", failed: "失败" },
     nobody: "未知",
+    studies: (count) => `${count} 项检查`,
     nothing: "没有匹配的记录。",
   },
   actions: actionsIn("zh"),

@@ -102,6 +102,7 @@ export const english = {
     columns: { when: "When, from where", who: "Who", what: "What", about: "About", outcome: "Outcome" },
     outcomes: { done: "done", refused: "refused", failed: "failed" },
     nobody: "unknown",
+    studies: (count: number) => (count === 1 ? "1 study" : `${count} studies`),
     nothing: "No entry matches.",
   },
   actions: actionsIn("en"),
