@@ -43,6 +43,7 @@ WAYS = {
     "crop": "in its crop, centre known to 2 mm",
     "coarse": "in its crop at the host's spacing, centre known to 2 mm",
     "placed": "in the composite, centre known",
+    "on_slices": "the same, on the slices of the pasted mask alone",
     "found": f"by the line, of those found at {POINT}",
     "all": f"by the line at {POINT}, a miss counts as 0",
 }
@@ -71,15 +72,16 @@ def known_dice(crop: NoduleCrop, networks: Networks, settings: Settings) -> floa
 
 def placed_dice(
     nodule: PastedNodule, ground: Ground, composite: Composite, networks: Networks, settings: Settings
-) -> float:
-    """Dice of the outline around the centroid of the pasted mask."""
+) -> tuple[float, float]:
+    """Dice of the outline around the centroid of the pasted mask: whole, and on the slices of the mask alone."""
     volume = replace(ground.volume, array=composite.hu)
     drawn = outline_at(volume, nodule.center_ijk, networks.outliner, settings.segmentation)
-    outline = np.zeros(composite.labels.shape, dtype=bool)
+    outline, mask = np.zeros(composite.labels.shape, dtype=bool), composite.labels == nodule.label
     if drawn is not None:
         box, probability = drawn
         outline[box] = probability > 0
-    return dice(outline, composite.labels == nodule.label)
+    held = mask.any(axis=(1, 2))
+    return dice(outline, mask), dice(outline[held], mask[held])
 
 
 def main() -> None:
@@ -105,7 +107,9 @@ def main() -> None:
             rows["crop"].append((patient, known_dice(crop, networks, settings)))
             if coarse.consensus.any():
                 rows["coarse"].append((patient, known_dice(coarse, networks, settings)))
-            rows["placed"].append((patient, placed_dice(nodule, ground, composite, networks, settings)))
+            placed, on_slices = placed_dice(nodule, ground, composite, networks, settings)
+            rows["placed"].append((patient, placed))
+            rows["on_slices"].append((patient, on_slices))
             rows["all"].append((patient, at_point))
             if at_point > 0:
                 rows["found"].append((patient, at_point))
