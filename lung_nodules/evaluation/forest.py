@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from lung_nodules.errors import ModelRefusal
 from lung_nodules.evaluation.book import FigureBook
 from lung_nodules.evaluation.bootstrap import bootstrap_figure, on_rows, paired_gain
 from lung_nodules.evaluation.crops import UNOUTLINED_SUSPICION, JudgedCrop
@@ -15,18 +17,28 @@ from lung_nodules.evaluation.suspicion import ABOVE_BELOW, SUSPICION_THRESHOLD, 
 from lung_nodules.networks.forest import Forest, load_forest
 from lung_nodules.networks.record import RECORD_FILE
 
+logger = logging.getLogger(__name__)
+
 FOLDER = "forest"
 PLACE = "classification/random_forest"
 
 
 def find_forest(models_folder: Path) -> Forest | None:
-    """The forest of a models folder; None where there is none.
+    """The forest of a models folder; None where there is none, or only for another version of scikit-learn.
 
     Raises:
-        ModelRefusal: It cannot be read.
+        ModelRefusal: It is broken or altered.
     """
     folder = models_folder / FOLDER
-    return load_forest(folder) if (folder / RECORD_FILE).is_file() else None
+    if not (folder / RECORD_FILE).is_file():
+        return None
+    try:
+        return load_forest(folder)
+    except ModelRefusal as refusal:
+        if refusal.code != "model-unsupported":
+            raise
+        logger.warning("The figures are without the forest. %s", refusal)
+        return None
 
 
 def add_forest_figures(book: FigureBook, judged: Sequence[JudgedCrop], forest: Forest) -> None:

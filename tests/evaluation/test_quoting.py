@@ -60,3 +60,11 @@ def test_what_was_measured_are_the_models_that_are_committed(path: Path, kind: s
     text = (REPOSITORY / "models" / kind / "record.json").read_text(encoding="utf-8")
     measured = json.loads(path.read_text(encoding="utf-8"))["about"][kind]
     assert measured == model_in_words(ModelRecord.model_validate_json(text))
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "docs").glob("model_card_*.md")), ids=lambda path: path.stem)
+def test_a_card_says_what_limits_what_fails_and_what_the_numbers_do_not_say(path: Path) -> None:
+    parts = path.read_text(encoding="utf-8").split("\n## ")[1:]
+    texts = {title: text.strip() for title, _, text in (part.partition("\n") for part in parts)}
+    assert {"Measured", "Known failures", "What the numbers do not say"} <= texts.keys()
+    assert all(len(text) > 100 for text in texts.values())
