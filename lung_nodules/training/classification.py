@@ -20,7 +20,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from lung_nodules.cohorts.crops import NoduleCrop
-from lung_nodules.evaluation.measured import MALIGNANCY_MIDDLE, read_logits
+from lung_nodules.evaluation.measured import MALIGNANCY_MIDDLE, is_decided, read_logits
 from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.patches import scale_hu
 from lung_nodules.progress import Progress
@@ -196,7 +196,7 @@ def _malignancy_auc(network: nn.Module, crops: Sequence[NoduleCrop], settings: C
     """AUC of the malignancy logit, mean rating above 3 against below 3."""
     from sklearn.metrics import roc_auc_score  # of the training extra
 
-    decided = [crop for crop in crops if crop.ratings["malignancy"] != MALIGNANCY_MIDDLE]
+    decided = [crop for crop in crops if is_decided(crop)]
     above = np.array([crop.ratings["malignancy"] > MALIGNANCY_MIDDLE for crop in decided])
     if above.all() or not above.any():
         return 0.5

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from lung_nodules.evaluation.measured import MALIGNANCY_MIDDLE, MIN_READERS, Measured, decided
+from lung_nodules.evaluation.measured import MALIGNANCY_MIDDLE, Measured, decided, is_rated
 from lung_nodules.networks.record import LinearHead
 from lung_nodules.stages.classification import LOG_OF, head_values
 from lung_nodules.training.folds import fold_of
@@ -86,7 +86,7 @@ def fit_suspicion_on_validation(train: Sequence[Measured], validation: Sequence[
 
 def well_rated(nodules: Sequence[Measured]) -> list[Measured]:
     """Nodules that three and more readers rated, those of the middle of the scale among them."""
-    return [one for one in nodules if one.crop.num_readers >= MIN_READERS]
+    return [one for one in nodules if is_rated(one.crop)]
 
 
 def measurements(nodules: Sequence[Measured]) -> tuple[str, ...]:

@@ -18,9 +18,9 @@ from lung_nodules.cohorts.covariates import read_cohort_covariates
 from lung_nodules.cohorts.crops import NoduleCrop, read_crops
 from lung_nodules.cohorts.split import Split
 from lung_nodules.evaluation.measured import (
-    MIN_READERS,
     Measured,
     decided,
+    is_rated,
     measure_crops,
     outline_features,
     own_outline,
@@ -204,11 +204,7 @@ def _features(crops: Sequence[NoduleCrop], outliner: Model, progress: Progress) 
 
 
 def _read(folder: Path, sides: Sequence[Split]) -> list[NoduleCrop]:
-    return [
-        crop
-        for crop in read_crops(folder, sides, ("slices",))
-        if crop.num_readers >= MIN_READERS and crop.consensus.any()
-    ]
+    return [crop for crop in read_crops(folder, sides, ("slices",)) if is_rated(crop) and crop.consensus.any()]
 
 
 def _with_covariates(nodules: Sequence[Measured], known: Mapping[str, Covariates]) -> list[Measured]:

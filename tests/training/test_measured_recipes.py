@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from lung_nodules.cohorts.split import Split
 from lung_nodules.errors import InputRefusal, UsageRefusal
 from lung_nodules.networks.forest import load_forest
 from lung_nodules.networks.record import load_model
+from lung_nodules.progress import SilentProgress
+from lung_nodules.training.forest import ForestSettings
+from lung_nodules.training.measured_recipes import Desk, teach_forest
 
 Run = Callable[..., Result]
 
@@ -78,6 +82,21 @@ def test_what_knows_a_patient_by_heart_does_not_teach_a_forest(root: Path, run: 
     record = load_forest(output).record
     assert record.data.num_patients == NUM_PATIENTS[Split.VALIDATION]
     assert {"feature.sphericity", "classifier.0"} <= set(record.inputs)
+
+
+def test_unrated_nodules_teach_no_forest_that_they_are_benign(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "crops", tmp_path / "crops")
+    table = tmp_path / "crops" / "nodules.csv"
+    with table.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    with table.open("w", newline="") as lines:
+        writer = csv.DictWriter(lines, rows[0].keys())
+        writer.writeheader()
+        writer.writerows({**row, "malignancy_mean": ""} for row in rows)
+    with pytest.raises(UsageRefusal) as refused:
+        teach_forest(Desk(tmp_path / "crops", root / "models", tmp_path / "forest"), ForestSettings(), SilentProgress())
+    assert refused.value.code == "too-few-nodules"
+    assert not (tmp_path / "forest").exists()
 
 
 def test_an_unknown_input_is_a_usage_error(root: Path) -> None:
