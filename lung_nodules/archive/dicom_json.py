@@ -21,6 +21,8 @@ def _tag(keyword: str) -> str:
 
 
 _HEADER_TAGS = frozenset(_tag(keyword) for keyword in (*HEADER_KEYWORDS, *FRAME_KEYWORDS))
+# what pydicom raises for malformed JSON, and for what is nested too deeply
+_MALFORMED = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 
 
 def texts_of(item: Item, keyword: str) -> tuple[str, ...]:
@@ -104,7 +106,7 @@ def read_header(item: Item) -> pydicom.Dataset:
         try:
             json.dumps(plain, ensure_ascii=False).encode()  # fails for half of a surrogate pair, which is no text
             header.update(pydicom.Dataset.from_json({tag: plain}))
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):  # of pydicom for malformed JSON
+        except _MALFORMED:
             continue
     return header
 

@@ -394,7 +394,7 @@ def connected(port: int) -> Iterator[None]:
 def test_who_is_silent_keeps_a_place_until_the_time_out(
     files: list[Path], tmp_path: Path, silent: Callable[[int], contextlib.AbstractContextManager[object]]
 ) -> None:
-    options = settings(max_associations=1, network_timeout_s=2.0)
+    options = settings(max_associations=1, network_timeout_s=6.0)
     with StoreListener(options, tmp_path / "spool", lambda _: None) as listener, silent(listener.port):
         wait_for(lambda: send(listener.port, files[:1]) == [None])
         wait_for(lambda: send(listener.port, files[:1]) == [0])

@@ -135,6 +135,13 @@ def test_of_a_large_instance_no_more_comes_than_tells_whose_it_is(
     }
 
 
+def nested(levels: int) -> dict[str, object]:
+    element: dict[str, object] = {"vr": "SQ"}
+    for _ in range(levels):
+        element = {"vr": "SQ", "Value": [{"00081140": element}]}
+    return element
+
+
 def test_a_metadata_element_that_cannot_be_read_is_missing(server: FaultProxy, file: Path) -> None:
     key = read_key(file)
     odd = {
@@ -144,6 +151,7 @@ def test_a_metadata_element_that_cannot_be_read_is_missing(server: FaultProxy, f
         "00200013": {"vr": "IS", "Value": [float("inf")]},
         "0008103E": {"vr": "LO", "Value": ["\ud800"]},
         "00100020": {"vr": "LO", "Value": None},
+        "00280010": nested(250),
     }
     server.spoil("GET .*/metadata", answers(json.dumps([odd]).encode()), reaches_archive=False)
     with archive_of(server) as archive:
@@ -153,6 +161,7 @@ def test_a_metadata_element_that_cannot_be_read_is_missing(server: FaultProxy, f
     assert version_of(header)
     assert "InstanceNumber" not in header
     assert "SeriesDescription" not in header
+    assert "Rows" not in header
 
 
 def test_half_of_a_surrogate_pair_in_a_list_can_be_written(server: FaultProxy) -> None:

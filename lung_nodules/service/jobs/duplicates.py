@@ -98,4 +98,8 @@ async def _end(connection: Connection, job_id: UUID, lease: UUID, original: UUID
     )
     query = f"UPDATE jobs SET {change}, {over} WHERE id = %s AND lease = %s"  # noqa: S608  # of constants of ours; values are parameters
     await connection.execute(query.encode(), (*values, original, original, job_id, lease))
-    await connection.execute("UPDATE jobs SET duplicate_of = %s WHERE duplicate_of = %s", (original, job_id))
+    follow = (
+        "UPDATE jobs SET duplicate_of = %s, version = (SELECT o.version FROM jobs o WHERE o.id = %s)"
+        " WHERE duplicate_of = %s"
+    )
+    await connection.execute(follow, (original, original, job_id))

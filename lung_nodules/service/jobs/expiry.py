@@ -52,9 +52,11 @@ async def remove_old(connection: Connection, settings: ServiceSettings) -> None:
 
 async def _remove_jobs(connection: Connection, settings: ServiceSettings, keep: timedelta) -> None:
     is_old = _IS_OLD + (_IS_NOT_REVIEWED if await has_table(connection, "finding_reviews") else "")
+    query = f"SELECT {COLUMNS} FROM jobs WHERE id = %(id)s AND {is_old}"  # noqa: S608  # of constants of ours; values are parameters
     for job_id in await _list_old(connection, is_old, keep):
         async with connection.transaction():
-            query = f"SELECT {COLUMNS} FROM jobs WHERE id = %(id)s AND {is_old} FOR UPDATE"  # noqa: S608  # of constants of ours; values are parameters
+            await connection.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", (job_id,))
+            # asked once it is locked: PostgreSQL does not look again at the reviews for a row that it waited for
             row = await (await connection.execute(query.encode(), {"id": job_id, "keep": keep})).fetchone()
             if row is not None:  # else it is tried again
                 await delete_with_duplicates(connection, read_job(row), settings.data_folder)

@@ -38,6 +38,7 @@ async def count_notices(desk):
 
 async def next_change(pictures):
     """The next picture of a job, yet to come: those that show how it is now are taken."""
+    await asyncio.wait_for(anext(pictures), 30)
     while True:
         following = asyncio.create_task(anext(pictures))
         if not (await asyncio.wait([following], timeout=1.0))[0]:
@@ -114,6 +115,24 @@ def test_a_job_that_reads_again_what_it_had_replaced_is_no_version(settings, run
     first, second = run(scenario())
     assert (first.version, first.replaces, first.replaced_by) == (1, None, None)
     assert (second.state, second.version) == (JobState.duplicate, 1)
+
+
+def test_duplicates_that_move_to_another_original_have_its_version(settings, run):
+    async def scenario():
+        async with open_desk(settings) as desk:
+            first, _ = await read(desk, "a"), await read(desk, "b")
+            middle = (await desk.submit(study("1.1", "c"))).id
+            attempt = await claim_next(desk)
+            double = (await desk.submit(study("1.1"))).id
+            other = await claim_next(desk)
+            assert (attempt.job.id, other.job.id) == (middle, double)
+            assert await duplicates.learn_content(desk.pool, other, "1.1", "c") == middle
+            assert await duplicates.learn_content(desk.pool, attempt, "1.1", "a") == first
+            return first, await desk.get(first), await desk.get(double)
+
+    job_id, first, double = run(scenario())
+    assert (double.duplicate_of, double.version) == (job_id, first.version)
+    assert first.version > 2
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "refused", "set_aside", "cancelled", "failed"])
