@@ -1,8 +1,9 @@
 """Whether the suspicion tells more than the readers' diameter, on all whom no network learned from, and what limits it.
 
 Validation and test patients together, in five folds by patient: each nodule is rated by a head fitted without its
-fold. The classifier is the committed one; that its best step was chosen on the validation patients may flatter their
-half a little. What limits it is told by how it agrees with readers who agree, and by how a reader agrees with others.
+fold. The classifier is the committed one, whose last weights were taken; that the outliner's threshold was chosen on
+the validation patients may flatter their half a little. What limits it is told by how it agrees with readers who agree,
+and by how a reader agrees with others.
 """
 
 from __future__ import annotations
