@@ -398,6 +398,7 @@ def test_who_is_silent_keeps_a_place_until_the_time_out(
     with StoreListener(options, tmp_path / "spool", lambda _: None) as listener, silent(listener.port):
         wait_for(lambda: send(listener.port, files[:1]) == [None])
         wait_for(lambda: send(listener.port, files[:1]) == [0])
+        assert send(listener.port, files[:1]) == [0], "the place stays free"
 
 
 def test_a_full_disk_is_out_of_resources_and_heals(files: list[Path], tmp_path: Path) -> None:

@@ -165,8 +165,11 @@ def test_a_metadata_element_that_cannot_be_read_is_missing(server: FaultProxy, f
 
 
 def test_half_of_a_surrogate_pair_in_a_list_can_be_written(server: FaultProxy) -> None:
-    study = {"0020000D": {"vr": "UI", "Value": ["1.2"]}, "00081030": {"vr": "LO", "Value": ["chest \ud800"]}}
-    study["00100010"] = {"vr": "PN", "Value": [{"Alphabetic": "A\ud800"}]}  # type: ignore[dict-item]
+    study: dict[str, object] = {
+        "0020000D": {"vr": "UI", "Value": ["1.2"]},
+        "00081030": {"vr": "LO", "Value": ["chest \ud800"]},
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "A\ud800"}]},
+    }
     server.spoil("GET", answers(json.dumps([study]).encode()), reaches_archive=False)
     with archive_of(server) as archive:
         (entry,) = archive.find_studies(StudyQuery())

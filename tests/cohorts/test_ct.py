@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk  # noqa: N813  # its own documentation's name
 from ct_files import chest_hu
 from lidc_files import small_series
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk  # noqa: N813  # its own documentation's name
 
 from lung_nodules.cohorts.ct import read_ct
 from lung_nodules.cohorts.hosts import Host, read_host

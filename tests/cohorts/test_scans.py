@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk  # noqa: N813  # its own documentation's name
 
 from lung_nodules.cohorts.scans import (
     ReferenceNodule,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk  # noqa: N813  # its own documentation's name
 
 from lung_nodules.phantom import NoduleKind, NoduleSpec, PhantomSettings, write_phantom
 from lung_nodules.settings import Settings

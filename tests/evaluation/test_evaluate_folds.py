@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk  # noqa: N813  # its own documentation's name
 from drawn_scans import write_drawn_scans
 from tiny_models import write_tiny_models
 from typer.testing import CliRunner, Result

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from tiny_cohort import write_tiny_crops
+from tiny_training import make_noise, make_training_crops
 
-from lung_nodules.cohorts.crops import NoduleCrop, read_crops
-from lung_nodules.cohorts.split import Split
+from lung_nodules.cohorts.crops import NoduleCrop
 from lung_nodules.errors import ModelRefusal, UsageRefusal
 from lung_nodules.networks.masked import without_head
 from lung_nodules.networks.unet import build_unet
@@ -36,16 +34,12 @@ SHAPE = {"channels": (4, 8, 8), "token_voxels": 4, "hidden_size": 8, "num_layers
 
 @pytest.fixture(scope="module")
 def crops(tmp_path_factory: pytest.TempPathFactory) -> tuple[NoduleCrop, ...]:
-    folder: Path = tmp_path_factory.mktemp("cohort") / "crops"
-    write_tiny_crops(folder)
-    return read_crops(folder, [Split.TRAIN])
+    return make_training_crops(tmp_path_factory.mktemp("cohort") / "crops")
 
 
 @pytest.fixture(scope="module")
 def lung() -> Background:
-    hu = np.random.default_rng(0).integers(-900, -600, (40, 40, 40)).astype(np.int16)
-    clear = np.ones(hu.shape, dtype=bool)
-    return Background("scan", hu, clear, clear, np.argwhere(clear)[::500].astype(np.int32), spacing_mm=3.0)
+    return make_noise(-600)
 
 
 def settings(encoder: str) -> PretrainingSettings:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from interruptions import InterruptingProgress, Stopped
-from tiny_cohort import write_tiny_crops
+from tiny_training import make_noise, make_training_crops
 
-from lung_nodules.cohorts.crops import NoduleCrop, read_crops
-from lung_nodules.cohorts.split import Split
+from lung_nodules.cohorts.crops import NoduleCrop
 from lung_nodules.progress import Progress, SilentProgress
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.classification import ClassificationTraining, Negatives, train_classifier
@@ -52,16 +50,12 @@ Train = Callable[[Path, Progress, bool], Run]
 
 @pytest.fixture(scope="module")
 def crops(tmp_path_factory: pytest.TempPathFactory) -> tuple[NoduleCrop, ...]:
-    folder: Path = tmp_path_factory.mktemp("cohort") / "crops"
-    write_tiny_crops(folder)
-    return read_crops(folder, [Split.TRAIN])
+    return make_training_crops(tmp_path_factory.mktemp("cohort") / "crops")
 
 
 @pytest.fixture(scope="module")
 def lung() -> Background:
-    hu = np.random.default_rng(0).integers(-900, 100, (40, 40, 40)).astype(np.int16)
-    clear = np.ones(hu.shape, dtype=bool)
-    return Background("scan", hu, clear, clear, np.argwhere(clear)[::500].astype(np.int32), spacing_mm=3.0)
+    return make_noise(100)
 
 
 @pytest.fixture

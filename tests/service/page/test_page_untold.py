@@ -33,6 +33,7 @@ def test_an_end_that_nobody_was_told_is_said_with_the_study(desk, visit, tries, 
     page = open_failed(desk, visit, tries, **moments)
     page.get_by_text(sentence).wait_for()
     look(page, f"untold-{tries}")
+    assert page.get_by_text(sentence).count() == 1
 
 
 def test_an_end_that_was_told_is_not_spoken_of(desk, visit):
