@@ -108,8 +108,8 @@ def end_on_signals() -> None:
 
 
 def say_refusal(refusal: Refusal) -> None:
-    """Write what a user should know about a refusal to standard error."""
-    _say(" ".join(filter(None, (refusal.sentence, refusal.advice))))
+    """Write what a user should know about a refusal to standard error: sentence, advice and, in brackets, its code."""
+    _say(" ".join(filter(None, (refusal.sentence, refusal.advice, f"[{refusal.code}]"))))
 
 
 def set_up_logging(log_level: str) -> None:

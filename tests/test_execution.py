@@ -28,6 +28,13 @@ def test_an_order_that_cannot_begin_is_recorded_where_records_are_wanted(tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_a_refusal_is_told_in_one_line_that_ends_with_its_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    execute(Order(tmp_path / "missing", tmp_path / "out", tmp_path / "models"), never)
+    assert capsys.readouterr().err == f"There is no such input folder: {tmp_path / 'missing'}. [input-not-found]\n"
+
+
 def test_missing_models_are_recorded_and_earlier_results_stay(tmp_path: Path) -> None:
     for name in ("in", "out"):
         (tmp_path / name).mkdir()
