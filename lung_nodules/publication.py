@@ -46,6 +46,24 @@ def check_output_folder(output_folder: Path) -> None:
 
 
 @contextmanager
+def writing(what: str, folder: Path) -> Iterator[None]:
+    """Refuse in one sentence where the filesystem does not let the block write.
+
+    Args:
+        what: Begins the sentence, for example ``The results``.
+        folder: That is written to; the sentence names it.
+
+    Raises:
+        OutputRefusal: ``output-not-written``.
+    """
+    try:
+        yield
+    except OSError as error:
+        sentence = f"{what} could not be written to {folder}: {error.strerror or type(error).__name__}."
+        raise OutputRefusal("output-not-written", sentence) from error
+
+
+@contextmanager
 def publish(output_folder: Path, replaces: Collection[str] = ()) -> Iterator[Path]:
     """Give a staging folder to write to, and move its files into place when the block ends without an exception.
 
@@ -57,15 +75,12 @@ def publish(output_folder: Path, replaces: Collection[str] = ()) -> Iterator[Pat
         OutputRefusal: ``output-not-written`` when the filesystem refuses; nothing partial is left then.
     """
     output = output_folder.resolve()
-    try:
+    with writing("The results", output_folder):
         _remove_remains(output)
         with _staging_folder(lambda: _make_staging_folder(output)) as staging:
             yield staging
             with _moving:
                 _move_into_place(staging, output, replaces)
-    except OSError as error:
-        sentence = f"The results could not be written to {output_folder}: {error.strerror or type(error).__name__}."
-        raise OutputRefusal("output-not-written", sentence) from error
 
 
 def withdraw(folder: Path, names: Collection[str]) -> None:

@@ -8,13 +8,15 @@ we know of lies there. What counts is the address that a connection has: see `co
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import urlsplit
+import re
+from urllib.parse import SplitResult, urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # credentials of a machine that are not link-local: Alibaba Cloud, Azure, AWS, Google Cloud
 METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254")))
 NEVER_ASKED = "at this address a cloud gives out credentials, or nobody is: it is never asked"
+_NAME = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?")  # of a host; also with letters beyond ASCII, and Docker's _
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -38,17 +40,44 @@ def check_host(host: str) -> str:
     """Give back the host of a setting.
 
     Raises:
-        ValueError: It is an address that is never asked.
+        ValueError: It is neither a name nor an address, or an address that is never asked.
     """
+    if not _NAME.fullmatch(host) and not _is_address(host):
+        raise ValueError("a host is a name or an IP address, without blanks and other signs")
     if is_forbidden(host):
         raise ValueError(NEVER_ASKED)
     return host
 
 
 def check_url(url: str) -> str:
-    """Likewise a URL, by its host."""
-    check_host(urlsplit(url).hostname or "")
+    """Likewise a URL, by its host and its port.
+
+    Raises:
+        ValueError: Of `check_host`; or it holds a blank, or its port is none.
+    """
+    if any(sign.isspace() or not sign.isprintable() for sign in url):
+        raise ValueError("an address holds no blanks")
+    parts = urlsplit(url)
+    if parts.hostname:
+        check_host(parts.hostname)
+    if not _has_sound_port(parts):
+        raise ValueError("the port of an address is a number from 1 to 65535")
     return url
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _has_sound_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:  # no number, or too large a one
+        return False
 
 
 def _innermost(address: Address) -> Address:

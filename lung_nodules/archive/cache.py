@@ -43,6 +43,9 @@ class InstanceCache:
     Args:
         folder: Where it lies; made when missing.
         max_bytes: Above it, objects go that were used longest ago.
+
+    Raises:
+        OSError: The folder cannot be made or written to.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:

@@ -84,6 +84,7 @@ def fetch_study(
     Raises:
         ArchiveRefusal: The archive does not hold the study, cannot be asked, or gives less than it lists.
         NoUsableSeries: No series of the study can be read; the reasons are the line's own.
+        OSError: The folder or the cache cannot be written to.
     """
     series = list_series(archive, study_instance_uid)
     folder.mkdir(parents=True, exist_ok=True)

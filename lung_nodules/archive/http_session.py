@@ -30,6 +30,7 @@ MIB = 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 _BUSY = (408, 425, 429, 502, 503, 504)
 _NOT_SUPPORTED = (405, 406, 415, 501)
+_NO_ADDRESS = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema)
 
 
 class GuardedSession(requests.Session):
@@ -55,6 +56,15 @@ class GuardedSession(requests.Session):
         for scheme in ("http://", "https://"):
             self.mount(scheme, adapter)
         quieten_libraries()
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Prepare one request, as `requests` does.
+
+        Raises:
+            ArchiveRefusal: ``archive-settings`` where the address is none.
+        """
+        with naming_failures():
+            return super().prepare_request(request)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send one request, as `requests` and dicomweb-client do.
@@ -178,6 +188,8 @@ def naming_failures() -> Iterator[None]:
 
 
 def _refusal_of_failure(error: Exception) -> ArchiveRefusal:
+    if isinstance(error, _NO_ADDRESS):
+        return ArchiveRefusal("archive-settings", "The address of the archive cannot be used.")
     if isinstance(error, requests.exceptions.SSLError | ssl.SSLError | urllib3.exceptions.SSLError):
         return ArchiveRefusal("archive-tls", "The archive's certificate is not trusted.", "Set ca_file.")
     if isinstance(error, requests.exceptions.Timeout | TimeoutError | urllib3.exceptions.TimeoutError):

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, IPvAnyNetwork, field_validator, model_validator
 
-from lung_nodules.archive.addresses import check_host
+from lung_nodules.archive.addresses import check_host, check_url
 from lung_nodules.settings import Section
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -160,10 +160,9 @@ def origin_of(url: str) -> str:
 
 
 def _check_address(url: str) -> str:
-    parts = urlsplit(url)
+    parts = urlsplit(check_url(url))
     if parts.scheme.lower() not in _DEFAULT_PORTS or not parts.hostname:
         raise ValueError("an address begins with http:// or https:// and names a host")
-    check_host(parts.hostname)
     if parts.username or parts.password:
         raise ValueError("an address holds no user name and no password")
     if parts.query or parts.fragment:

@@ -17,6 +17,7 @@ from lung_nodules.archive.protocol import Archive, StudyQuery
 from lung_nodules.batch.plan import BatchStudy, Plan, name_of
 from lung_nodules.errors import InputRefusal, UsageRefusal
 from lung_nodules.execution import read_line_settings
+from lung_nodules.publication import writing
 
 _FIELDS = {
     "study": "study_instance_uid",
@@ -84,11 +85,12 @@ def fetched(study: BatchStudy, plan: Plan) -> Iterator[Path]:
 
     Raises:
         ArchiveRefusal, InputRefusal: See `fetch_study`.
+        OutputRefusal: ``output-not-written``.
     """
     assert study.study_instance_uid is not None
     folder = plan.output_folder / "fetched" / study.name
     try:
-        with _open(plan) as archive:
+        with _open(plan) as archive, writing("The study", folder):
             fetch_study(archive, study.study_instance_uid, None, folder, read_line_settings(plan.config_file))
     except InputRefusal:
         shutil.rmtree(folder, ignore_errors=True)

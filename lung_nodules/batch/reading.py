@@ -21,6 +21,7 @@ from lung_nodules.batch.plan import BatchStudy, Plan
 from lung_nodules.batch.row import Row, RowState, describe, read_report, read_row, write_row
 from lung_nodules.errors import ExitCode, InputRefusal, Refusal, UsageRefusal
 from lung_nodules.execution import Order, execute, read_line_settings
+from lung_nodules.publication import writing
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ def read_study(study: BatchStudy, plan: Plan) -> Outcome:
         plan: How it is read.
 
     Returns:
-        Its row, which lies in the output folder, too. No refusal and no defect of the line is raised.
+        Its row, which lies in the output folder, too. No other refusal and no defect of the line is raised.
+
+    Raises:
+        OutputRefusal: ``output-not-written`` where not even the row can be written.
     """
     begun = time.monotonic()
     content = ""
@@ -54,7 +58,8 @@ def read_study(study: BatchStudy, plan: Plan) -> Outcome:
         earlier = read_row(plan.row(study))
         if earlier and is_done(earlier, content, study, plan):
             return Outcome(earlier, is_new=False)
-        plan.row(study).unlink(missing_ok=True)
+        with writing("The rows", plan.row(study).parent):
+            plan.row(study).unlink(missing_ok=True)
         if len(study_uids) > 1:
             raise InputRefusal(
                 "several-studies",
@@ -133,11 +138,17 @@ def _place(path: Path, target: Path) -> None:
 
 @contextmanager
 def _said_into(log: Path) -> Iterator[None]:
-    """Send standard error into a file of the study, that of compiled libraries, too."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    """Send standard error into a file of the study, that of compiled libraries, too.
+
+    Raises:
+        OutputRefusal: ``output-not-written`` where the file cannot be opened.
+    """
+    with writing("The log", log.parent):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = log.open("wb")
     before = os.dup(2)
     try:
-        with log.open("wb") as file:
+        with file:
             os.dup2(file.fileno(), 2)
         yield
     finally:

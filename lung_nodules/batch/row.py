@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from lung_nodules.publication import writing
 from lung_nodules.stages.report_model import AnyReport, Report
 
 _REPORT: TypeAdapter[AnyReport] = TypeAdapter(Annotated[AnyReport, Field(discriminator="status")])
@@ -97,8 +98,13 @@ def write_rows_json(rows: Sequence[Row], path: Path) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file under another name first, so that a kill leaves the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(f"{text}\n", encoding="utf-8")
-    beside.replace(path)
+    """Write a text file under another name first, so that a kill leaves the old one or the new one.
+
+    Raises:
+        OutputRefusal: ``output-not-written``.
+    """
+    with writing("The rows", path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside.write_text(f"{text}\n", encoding="utf-8")
+        beside.replace(path)

@@ -15,6 +15,7 @@ from lung_nodules.batch.row import Row, RowState
 from lung_nodules.batch.table import summary, write_tables
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.progress import Progress
+from lung_nodules.publication import writing
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ def run_batch(
 
     Raises:
         UsageRefusal: ``batch-running`` where another batch writes into the same output folder.
+        OutputRefusal: ``output-not-written`` where the output folder takes neither a row nor the table.
     """
     part = shard or Shard()
     mine = [study for study in studies if part.holds(study)]
@@ -67,8 +69,10 @@ def run_batch(
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Hold a lock that ends with this process, however that ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with writing("The batch", path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -18,6 +18,7 @@ from multiprocessing.context import SpawnProcess
 
 from lung_nodules.batch.plan import BatchStudy, Plan
 from lung_nodules.batch.reading import BatchRefusal, Outcome, note_failure, read_study
+from lung_nodules.errors import OutputRefusal
 
 OnOutcome = Callable[[Outcome], None]
 
@@ -142,7 +143,11 @@ def _serve(connection: Connection, plan: Plan, cores: Sequence[int]) -> None:
             study = connection.recv()
         except EOFError:
             return
-        connection.send(read_study(study, plan))
+        try:
+            outcome = read_study(study, plan)
+        except OutputRefusal:
+            return  # who shares out the studies meets the same, when it notes that this process ended
+        connection.send(outcome)
 
 
 def _end_with_parent() -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lung_nodules.archive.protocol import Archive, PushOutcome, StudyEntry, StudyQuery
 
 _GIB = 1024**3
+_NOT_TO_PUSH = ("push-nothing", "bad-uid")  # what was given is at fault, and no archive was asked
 
 ArchiveOption = Annotated[
     str,
@@ -64,6 +65,7 @@ def fetch(
     from lung_nodules.archive.config import choose_archive
     from lung_nodules.archive.opening import open_archive
     from lung_nodules.archive.protocol import StudyQuery
+    from lung_nodules.publication import check_output_folder
 
     query = StudyQuery(
         study_instance_uid=study,
@@ -74,6 +76,8 @@ def fetch(
         description=description,
     )
     name, settings = choose_archive(archive, config_file)
+    if not lists:
+        check_output_folder(output)
     with open_archive(settings, name) as opened:
         entries = _find(opened, query)
         if lists:
@@ -94,11 +98,17 @@ def push(
     """Store DICOM files, such as the results of a run; an object counts when a query finds it afterwards."""
     from lung_nodules.archive.config import choose_archive
     from lung_nodules.archive.opening import open_archive
+    from lung_nodules.archive.refusals import ArchiveRefusal, PushRefusal
 
     name, settings = choose_archive(archive, config_file)
     files = _dicom_files(paths)
-    with open_archive(settings, name) as opened:
-        outcome = opened.push(files)
+    try:
+        with open_archive(settings, name) as opened:
+            outcome = opened.push(files)
+    except ArchiveRefusal as refusal:
+        if refusal.code in _NOT_TO_PUSH:
+            raise
+        raise PushRefusal(refusal.code, refusal.sentence, refusal.advice) from refusal
     _say_outcome(outcome)
 
 
@@ -125,22 +135,33 @@ def _fetch_all(
     cache_folder: Path | None,
     cache_gib: float,
 ) -> int:
-    """Fetch study by study; the exit code: that of the first one that failed."""
+    """Fetch study by study; the exit code: that of the first one that failed.
+
+    Raises:
+        OutputRefusal: ``output-not-written``, at the first study that the disk does not take.
+    """
     from lung_nodules.archive.cache import InstanceCache
     from lung_nodules.archive.fetching import fetch_study
     from lung_nodules.archive.naming import hash_uid
-    from lung_nodules.errors import Refusal
+    from lung_nodules.errors import OutputRefusal, Refusal
     from lung_nodules.execution import read_line_settings, say_refusal
     from lung_nodules.progress import choose_progress
+    from lung_nodules.publication import writing
 
     settings = read_line_settings(line_config)
-    cache = InstanceCache(cache_folder, int(cache_gib * _GIB)) if cache_folder else None
+    cache = None
+    if cache_folder:
+        with writing("The cache", cache_folder):
+            cache = InstanceCache(cache_folder, int(cache_gib * _GIB))
     failed = 0
     for entry in entries:
         uid = entry.study_instance_uid
         folder = output / hash_uid(uid)
         try:
-            fetched = fetch_study(archive, uid, cache, folder, settings, choose_progress())
+            with writing("The study", folder):
+                fetched = fetch_study(archive, uid, cache, folder, settings, choose_progress())
+        except OutputRefusal:
+            raise
         except Refusal as refusal:
             typer.echo(f"{uid}  {refusal.code}", err=True)
             say_refusal(refusal)

@@ -85,7 +85,8 @@ def batch(
 ) -> None:
     """Read a cohort: resumable, a refused or failed study is a row and stops nobody; ends with a table.
 
-    Exit code 0: each study has ended (refusals included); 1: some failed, and another start tries them again.
+    Exit code 0: each study has ended (refusals included); 1: some failed, and another start tries them again; 2 to 5:
+    the batch as a whole could not be done, as of `lung-nodules exec`.
     """
     from lung_nodules.batch.on_ray import RayOrder
     from lung_nodules.batch.plan import Plan, Shard
@@ -93,8 +94,10 @@ def batch(
     from lung_nodules.execution import digest_setup, read_line_settings, set_up_logging
     from lung_nodules.networks.record import load_models
     from lung_nodules.progress import choose_progress
+    from lung_nodules.publication import check_output_folder
 
     part = Shard.parse(_with_index(shard)) if shard else Shard()
+    check_output_folder(output)
     set_up_logging("WARN" if sys.stderr.isatty() else "INFO")
     settings, progress = read_line_settings(config_file), choose_progress()
     load_models(models_folder)  # one that is missing or altered is better told before the first study than by each

@@ -39,6 +39,18 @@ def web(**options: Any) -> DicomwebSettings:
         {"url": "//a.example"},
         {"url": "https://user:word@a.example"},
         {"url": "https://a.example/?x=1"},
+        {"url": "http://127.0.0.1:99999"},
+        {"url": "http://127.0.0.1:0"},
+        {"url": "http://127.0.0.1:abc"},
+        {"url": "http://127.0.0.1:-1"},
+        {"url": "http://exa mple.invalid"},
+        {"url": "http://exa\nmple.invalid"},
+        {"url": "http://a..example"},
+        {"url": "http://*.example"},
+        {"url": "http://[::1"},
+        {"url": "http://[::1]:70000"},
+        {"url": "http://a.example/a path"},
+        {"change_feed": "orthanc", "change_feed_url": "http://127.0.0.1:99999"},
         {"username": "u"},
         {"password_file": "f"},
         {"username": "u", "password_file": "f", "password_variable": "V"},
@@ -63,10 +75,44 @@ def test_settings_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> N
         {"url": "http://127.0.0.1:8042/dicom-web", "bearer_token_file": "f"},
         {"url": "http://localhost:8042/dicom-web/", "username": "u", "password_variable": "V"},
         {"url": "http://orthanc:8042", "bearer_token_file": "f", "plain_http_allowed": True},
+        {"url": "http://my_orthanc.example.:8042"},
+        {"url": "http://[::1]:8042"},
+        {"url": "https://röntgen.example"},
+        {"url": "https://a.example:65535"},
     ],
 )
 def test_settings_that_are_meant_are_taken(options: dict[str, Any]) -> None:
     assert not web(**options).url.endswith("/")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1:99999", "the port of an address is a number from 1 to 65535"),
+        ("http://127.0.0.1:abc", "the port of an address is a number from 1 to 65535"),
+        ("http://exa mple.invalid", "an address holds no blanks"),
+        ("http://a*b.invalid", "a host is a name or an IP address"),
+    ],
+)
+def test_an_address_that_cannot_exist_is_a_wrong_call(url: str, words: str) -> None:
+    with pytest.raises(UsageRefusal, match="bad-settings") as caught:
+        choose_archive(url, None)
+    assert words in caught.value.sentence
+
+
+def test_a_host_of_dimse_is_a_name_or_an_address() -> None:
+    for host in ("", "exa mple", "pacs:104", "http://pacs"):
+        with pytest.raises(ValidationError):
+            DimseSettings(kind="dimse", host=host, ae_title="PACS")
+
+
+def test_a_name_that_no_network_can_look_up_is_a_matter_of_settings(results: list[Path]) -> None:
+    """The library that encodes names knows more signs that cannot be in one than a check of ours."""
+    with DicomwebArchive(web(url="http://a²b.example"), "test") as archive:
+        for call in (archive.check, lambda: list(archive.find_studies(StudyQuery())), lambda: archive.push(results)):
+            with pytest.raises(ArchiveRefusal, match="archive-settings") as caught:
+                call()
+            assert not caught.value.heals
 
 
 def test_an_ae_title_has_its_form() -> None:

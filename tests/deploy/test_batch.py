@@ -115,6 +115,36 @@ def test_a_second_start_reads_nothing(bench: Bench, cohort: Path, finished: Fini
     assert {path: path.stat().st_mtime_ns for path in (finished.output / "results").rglob("*")} == before
 
 
+def test_an_output_folder_that_cannot_be_written_ends_it_with_a_sentence(
+    bench: Bench, cohort: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "afile").touch()
+    for output, place in ((tmp_path / "afile", "afile is a file"), (Path("/proc/none/out"), "/proc/none/out: No such")):
+        code, _, err = bench.run(cohort, output)
+        assert (code, "Traceback" in err) == (5, False), err
+        assert place in err.splitlines()[-1]
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("name", ["rows", "results", "batch.csv"])
+def test_a_folder_of_ours_that_cannot_be_made_ends_it_with_a_sentence(
+    bench: Bench, cohort: Path, tmp_path: Path, name: str
+) -> None:
+    """As a disk does that is full: what is in the place is of the other kind."""
+    (tmp_path / "batch.csv").mkdir() if name == "batch.csv" else (tmp_path / name).touch()
+    code, _, err = bench.run(cohort, tmp_path)
+    assert (code, "Traceback" in err) == (5, False), err
+    assert "could not be written to" in err.splitlines()[-1]
+
+
+@pytest.mark.service
+def test_a_study_whose_log_cannot_be_written_has_failed(bench: Bench, cohort: Path, tmp_path: Path) -> None:
+    (tmp_path / "logs").touch()
+    code, _, err = bench.run(cohort, tmp_path)
+    assert (code, "Traceback" in err) == (1, False), err
+    assert {row["code"] for row in rows_of(tmp_path).values()} == {"output-not-written"}
+
+
 @pytest.mark.service
 def test_a_study_with_another_content_or_other_settings_is_read_again(bench: Bench, tmp_path: Path) -> None:
     root, output = tmp_path / "cohort", tmp_path / "out"
