@@ -44,7 +44,6 @@ async def submit_upload(request: Request, priority: int, state: ServiceState, us
         path = upload.appear()
         order = JobOrder(source=Source(kind="upload", path=path), priority=priority, submitted_by=user.name)
         job = await state.desk.submit(order)
-        upload.is_kept = job.source.path == path
     state.metrics.upload_bytes.inc(upload.num_bytes)
     return job
 

@@ -8,12 +8,13 @@ from uuid import UUID, uuid4
 from psycopg.types.json import Jsonb
 
 from lung_nodules.service.database.pool import Connection
-from lung_nodules.service.jobs.model import Job, JobOrder, JobState, QueueFull
+from lung_nodules.service.jobs.model import Job, JobOrder, JobState, QueueFull, Source
 from lung_nodules.service.jobs.rows import COLUMNS, label_of, read_job, study_key
 from lung_nodules.service.jobs.tickets import issue_ticket, reissue_ticket
 from lung_nodules.service.jobs.versions import NUMBER_VERSION, lock_study, make_newest
 from lung_nodules.service.settings import QueueSettings
 
+_LOCK = 7_314_908_115  # one at a time counts what waits and adds to it
 _STANDS = (
     "state IN ('queued', 'running', 'done', 'refused', 'set_aside')"
     " OR state IN ('failed', 'cancelled') AND step = 'store' OR state = 'cancelled' AND submitted_by = %s"
@@ -68,9 +69,30 @@ async def insert(connection: Connection, order: JobOrder, models_hash: str) -> J
 
 
 async def refuse_when_full(connection: Connection, queue: QueueSettings) -> None:
-    """Raise `QueueFull` when as many wait as may."""
+    """Raise `QueueFull` when as many wait as may; no other submission adds to them until the transaction ends.
+
+    A study, or a job's row, is locked before the queue and never after it, so that nobody waits in a circle.
+    """
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
     if await count_waiting(connection) >= queue.max_length:
         raise QueueFull(queue.retry_after_s)
+
+
+async def has_job(connection: Connection, upload: str) -> bool:
+    """Whether a job names an upload, told when no submission of it is under way.
+
+    Args:
+        connection: In no transaction.
+        upload: The `path` of the job's source.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: A submission has not ended within ten seconds.
+    """
+    async with connection.transaction():
+        await connection.execute("SET LOCAL lock_timeout = '10s'")
+        await lock_study(connection, study_key(Source(kind="upload", path=upload)))
+        query = "SELECT FROM jobs WHERE source->>'kind' = 'upload' AND source->>'path' = %s LIMIT 1"
+        return await fetch(connection, query, upload) is not None
 
 
 async def fetch(connection: Connection, query: str, *values: object) -> dict[str, Any] | None:

@@ -7,15 +7,21 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http.client import HTTPResponse
 from pathlib import Path
 from uuid import UUID
 
 import httpx2
+import psycopg
 import pytest
 from api_server import RunningApi
 from hostile_uploads import KINDS, MARK, dicom_like, form_of, good_zip, hostile, zip_of
+from results_maker import add_job
+
+from lung_nodules.service.jobs.desk import JobDesk
+from lung_nodules.service.jobs.model import Job, JobOrder, QueueFull
 
 pytestmark = pytest.mark.service
 
@@ -249,6 +255,100 @@ def test_a_start_leaves_alone_what_another_process_is_receiving(
         serve(settings)
         connection.sendall(body[2 * MIB :])
         assert answer_on(connection)[0] == 202
+
+
+def test_a_start_leaves_alone_an_upload_whose_job_has_come_since_it_looked(
+    serve: Callable[..., RunningApi], make_settings: Callable[..., object]
+) -> None:
+    """The list of uploads waits, with what it sees of the database, for a lock that is held here."""
+    settings = make_settings()
+    api = serve(settings)
+    upload = "6c1c2f8e-0000-4000-8000-000000000001"
+    (spool_of(api) / upload).mkdir()
+    api.query("INSERT INTO uploads (id, owner, num_bytes) VALUES (%s, 'local', 5)", upload)
+    api.query(
+        "ALTER TABLE uploads RENAME TO listed;"
+        "CREATE VIEW uploads AS SELECT listed.* FROM (SELECT pg_advisory_xact_lock_shared(1) OFFSET 0) lock, listed"
+    )
+    assert settings.database.url_file is not None
+    with ThreadPoolExecutor(1) as other, psycopg.connect(settings.database.url_file.read_text()) as holding:
+        holding.execute("SELECT pg_advisory_xact_lock(1)")
+        started = other.submit(serve, settings)
+        wait_for(lambda: api.query("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(1,)])
+        add_job(api, "queued", source=f'{{"kind": "upload", "path": "{upload}"}}', study_key=f"upload:{upload}")
+        holding.rollback()
+        started.result(30)
+    assert (spool_of(api) / upload).is_dir()
+    assert api.query("SELECT id::text FROM listed") == [(upload,)]
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_an_upload_stays_where_the_answer_to_its_submission_is_lost_and_a_job_has_it(
+    serve: Callable[..., RunningApi],
+    make_settings: Callable[..., object],
+    monkeypatch: pytest.MonkeyPatch,
+    is_taken: bool,
+) -> None:
+    submit = JobDesk.submit
+
+    async def submit_and_lose(desk: JobDesk, order: JobOrder) -> Job:
+        if is_taken:
+            await submit(desk, order)
+        raise psycopg.OperationalError
+
+    monkeypatch.setattr(JobDesk, "submit", submit_and_lose)
+    settings = make_settings()
+    api = serve(settings)
+    body = dicom_like(random.Random(1), size=5000)
+    sent = api.client.post("/v1/uploads", files=[("files", ("a.dcm", body))])
+    assert (sent.status_code, sent.json()["code"]) == (503, "database-unavailable")
+    jobs = api.query("SELECT source->>'path' FROM jobs")
+    assert len(jobs) == is_taken
+    assert [(path.name,) for path in spool_of(api).iterdir()] == jobs
+    assert [path.read_bytes() for path in spool_of(api).glob("*/*")] == [body] * is_taken
+    assert api.query("SELECT id::text, num_bytes FROM uploads") == [(path, len(body)) for (path,) in jobs]
+
+
+def test_a_queue_that_fills_while_an_upload_comes_refuses_it_and_keeps_nothing(
+    serve: Callable[..., RunningApi], make_settings: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_desk: JobDesk, _order: JobOrder) -> Job:
+        raise QueueFull(7)
+
+    monkeypatch.setattr(JobDesk, "submit", refuse)
+    api = serve(make_settings())
+    assert send_zip(api, good_zip(random.Random(1))).json()["code"] == "queue-full"
+    assert spooled(api) == set()
+    assert api.query("SELECT * FROM uploads") == []
+
+
+def test_an_upload_stays_until_the_next_start_where_nobody_knows_whether_a_job_has_it(
+    serve: Callable[..., RunningApi],
+    make_settings: Callable[..., object],
+    database_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = make_settings()
+    database = {**settings.database.model_dump(), "connect_timeout_s": 1.0}
+    settings = settings.model_copy(update={"database": type(settings.database)(**database)})
+    api = serve(settings)
+    ((name,),) = api.query("SELECT current_database()")
+
+    with psycopg.connect(database_server, autocommit=True) as server:
+
+        async def lose(_desk: JobDesk, _order: JobOrder) -> Job:
+            server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+            server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+            raise psycopg.OperationalError
+
+        monkeypatch.setattr(JobDesk, "submit", lose)
+        assert send_zip(api, good_zip(random.Random(1))).status_code == 503
+        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+    (kept,) = spool_of(api).iterdir()
+    assert api.query("SELECT id::text FROM uploads") == [(kept.name,)]
+    serve(settings)
+    assert spooled(api) == set()
+    assert api.query("SELECT * FROM uploads") == []
 
 
 def answer_on(connection: socket.socket) -> tuple[int, bytes]:

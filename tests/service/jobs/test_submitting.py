@@ -5,12 +5,16 @@ import asyncio
 import pytest
 from service_fixtures import claim_next, study
 
-from lung_nodules.service.jobs import ledger
+from lung_nodules.service.jobs import ledger, orders
 from lung_nodules.service.jobs.desk import open_desk
 from lung_nodules.service.jobs.model import (
+    Job,
+    JobConflict,
+    JobOrder,
     JobState,
     QueueFull,
     Reason,
+    Source,
     Step,
 )
 from lung_nodules.service.jobs.pruning import prune
@@ -61,6 +65,44 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(make, run):
             await desk.submit(study("1.3"))
             with pytest.raises(QueueFull):
                 await desk.retry(first.id)
+
+    run(scenario())
+
+
+def test_many_at_once_do_not_overfill_the_queue(make, run):
+    """New studies and retries, some of them of studies that come anew at the same time."""
+    settings = make(queue={"max_length": 3})
+
+    async def scenario():
+        async with open_desk(settings) as desk:
+            cancelled = []
+            for number in range(20):
+                job = await desk.submit(study(f"1.1.{number}", "a", by="anna"))
+                cancelled.append((await desk.cancel(job.id)).id)
+            steps = [desk.submit(study(f"1.{1 + number % 2}.{number}", "a", by="bert")) for number in range(40)]
+            steps += [desk.retry(job_id) for job_id in cancelled]
+            outcomes = await asyncio.gather(*steps, return_exceptions=True)
+            assert {type(outcome) for outcome in outcomes} <= {Job, QueueFull, JobConflict}
+            assert len({outcome.id for outcome in outcomes if isinstance(outcome, Job)}) == 3
+            assert await desk.queue_length() == 3
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_whether_a_job_has_an_upload_is_told_when_its_submission_has_ended(settings, run, is_taken):
+    """As after a lost connection: the server may still be at the commit that nobody waits for any more."""
+    order = JobOrder(source=Source(kind="upload", path="u"))
+
+    async def scenario():
+        async with open_desk(settings) as desk, desk.pool.connection() as asking:
+            async with desk.pool.connection() as connection, connection.transaction(force_rollback=not is_taken):
+                assert await orders.find_same(connection, order, desk.models_hash) is None
+                await orders.insert(connection, order, desk.models_hash)
+                told = asyncio.create_task(orders.has_job(asking, "u"))
+                await asyncio.sleep(0.3)
+                assert not told.done()
+            assert await told is is_taken
 
     run(scenario())
 

@@ -2,7 +2,7 @@
 
 An upload is made in a hidden folder and renamed when it is whole. Its maker holds a lock on the folder until the job
 is in the database; what a killed process leaves, hidden or not, nobody holds and no job names, and the next start
-takes it away.
+takes it away. Whether a job names a folder is asked under the folder's lock, right before it is removed.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from uuid import UUID, uuid4
 import anyio.from_thread
 import anyio.to_thread
 from anyio import CancelScope
+from psycopg.errors import LockNotAvailable
 
 from lung_nodules.service.api.uploads.folder import UploadFolder
 from lung_nodules.service.api.uploads.limits import MIB, Limits, UploadRefusal
 from lung_nodules.service.database.pool import Connection, Pool
+from lung_nodules.service.jobs.orders import has_job
 from lung_nodules.service.settings import UploadsSettings
 
 FOLDER = "spool"
@@ -50,7 +52,6 @@ class Upload(UploadFolder):
 
     Attributes:
         id: Also the name of its folder, which is the `path` of the job's source.
-        is_kept: Set when a job has it; else it goes when the block ends.
     """
 
     def __init__(
@@ -58,7 +59,6 @@ class Upload(UploadFolder):
     ) -> None:
         super().__init__(path, limits)
         self.id = upload_id
-        self.is_kept = False
         self._reserve = reserve
 
     def reserve(self, num_bytes: int) -> None:
@@ -93,7 +93,9 @@ class Spool:
 
     @asynccontextmanager
     async def begin(self, owner: str, declared_bytes: int | None) -> AsyncIterator[Upload]:
-        """Give a folder for an upload; unless it `is_kept`, everything of it is gone at the end.
+        """Give a folder for an upload; unless a job names it then, everything of it is gone at the end.
+
+        Where the database cannot be asked, what is whole stays, and counts, until the next start.
 
         Args:
             owner: Whose quota it counts to.
@@ -101,32 +103,31 @@ class Spool:
 
         Raises:
             UploadRefusal: 413 ``upload-too-large``, 413 ``quota-exceeded``.
+            psycopg.OperationalError: The database cannot be asked.
         """
         upload_id, limits = uuid4(), self._limits(self._settings.max_mib * MIB)
         limits.check_bytes(declared_bytes or 0)
         path = self.folder / f"{_HIDDEN}{upload_id}"
         upload = Upload(upload_id, path, limits, lambda num_bytes: self._reserve(upload_id, owner, num_bytes))
-        descriptor = await anyio.to_thread.run_sync(_make_locked, path)
-        try:
-            reserved = await self._reserve(upload_id, owner, declared_bytes)
-            if declared_bytes is None:
-                upload.limits = self._limits(reserved)
-            yield upload
-        finally:
-            with CancelScope(shield=True):
-                await self._settle(upload)
-            os.close(descriptor)
+        with _closing(await anyio.to_thread.run_sync(_make_locked, path)):
+            try:
+                reserved = await self._reserve(upload_id, owner, declared_bytes)
+                if declared_bytes is None:
+                    upload.limits = self._limits(reserved)
+                yield upload
+            finally:
+                with CancelScope(shield=True):
+                    await self._settle(upload)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give a folder for what is being made to be sent; it is gone at the end, or with the next start."""
         path = self.folder / f"{_HIDDEN}{uuid4()}"
-        descriptor = _make_locked(path)
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
-            os.close(descriptor)
+        with _closing(_make_locked(path)):
+            try:
+                yield path
+            finally:
+                shutil.rmtree(path, ignore_errors=True)
 
     async def sweep(self) -> None:
         """Take away what killed processes have left, and forget uploads whose folder has gone."""
@@ -134,7 +135,8 @@ class Spool:
         async with self._pool.connection() as connection:
             found = await connection.execute(_WITHOUT_JOB)
             orphans = {str(row["id"]) for row in await found.fetchall()}
-            await anyio.to_thread.run_sync(self._remove_orphans, orphans)
+            for folder in await anyio.to_thread.run_sync(self._list_ours, orphans):
+                await _remove_unless_needed(connection, folder)
             await self._forget_gone(connection, owner=None)
 
     async def _reserve(self, upload_id: UUID, owner: str, num_bytes: int | None) -> int:
@@ -158,13 +160,19 @@ class Spool:
         return Limits(max_bytes, self._settings.max_files, self._settings.max_ratio)
 
     async def _settle(self, upload: Upload) -> None:
-        if upload.is_kept:
+        if await self._is_needed(upload):
             order, values = "UPDATE uploads SET num_bytes = %s WHERE id = %s", (upload.num_bytes, upload.id)
         else:
             await anyio.to_thread.run_sync(lambda: shutil.rmtree(upload.path, ignore_errors=True))
             order, values = "DELETE FROM uploads WHERE num_bytes >= %s AND id = %s", (0, upload.id)
         async with self._pool.connection() as connection:
             await connection.execute(order, values)
+
+    async def _is_needed(self, upload: Upload) -> bool:
+        if upload.path.name.startswith(_HIDDEN):  # no job names it before it is whole
+            return False
+        async with self._pool.connection() as connection:
+            return await has_job(connection, upload.path.name)
 
     async def _forget_gone(self, connection: Connection, owner: str | None) -> None:
         """Take rows away whose folder a worker or a deletion has removed."""
@@ -180,12 +188,14 @@ class Spool:
         names = {entry.name for entry in os.scandir(self.folder)} if self.folder.is_dir() else set()
         return [each for each in ids if not names & {str(each), f"{_HIDDEN}{each}"}]
 
-    def _remove_orphans(self, orphans: Collection[str]) -> None:
-        """Others (a C-STORE listener) may use the spool too: only what is ours goes."""
-        for entry in list(os.scandir(self.folder)):
-            is_ours = entry.name in orphans or entry.name.startswith(_HIDDEN)
-            if is_ours and entry.is_dir(follow_symlinks=False):
-                _remove_if_unheld(Path(entry.path))
+    def _list_ours(self, orphans: Collection[str]) -> list[Path]:
+        """Folders that may be left over; others (a C-STORE listener) may use the spool too, and theirs are not ours."""
+        return [
+            Path(entry.path)
+            for entry in os.scandir(self.folder)
+            if entry.name in orphans or entry.name.startswith(_HIDDEN)
+            if entry.is_dir(follow_symlinks=False)
+        ]
 
 
 async def _bytes_of(connection: Connection, owner: str, but: UUID) -> int:
@@ -207,11 +217,20 @@ def _make_locked(folder: Path) -> int:
     return descriptor
 
 
-def _remove_if_unheld(folder: Path) -> None:
-    with suppress(OSError):  # held by a process that is alive, or gone already
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            os.close(descriptor)
+@contextmanager
+def _closing(descriptor: int) -> Iterator[int]:
+    """Close a folder, which releases its lock, when the block ends."""
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+async def _remove_unless_needed(connection: Connection, folder: Path) -> None:
+    """Remove a folder that no process holds and no job names."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    # held by a process that is alive, gone already, or just being submitted
+    with suppress(OSError, LockNotAvailable), _closing(os.open(folder, flags)) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not await has_job(connection, folder.name):
+            await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
