@@ -11,10 +11,13 @@ object-relational mapper beside it; what is told follows DICOM PS3.15 A.5 (who, 
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -194,12 +197,23 @@ class AuditLog:
             self._recent.popitem(last=False)
 
     def _append(self, entries: Sequence[AuditEntry]) -> None:
-        """Add lines by one write to a file opened for appending, which the kernel does not mix with another's."""
+        """Add lines, all or none of them.
+
+        Processes that share the file append one at a time, so that whoever takes back a part takes nobody else's lines.
+
+        Raises:
+            OSError: The file cannot be opened or written, or takes a part only.
+        """
         path = self._folder / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
-        lines = "".join(json.dumps(entry.model_dump(mode="json"), ensure_ascii=True) + "\n" for entry in entries)
+        lines = b"".join(json.dumps(entry.model_dump(mode="json")).encode("ascii") + b"\n" for entry in entries)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, lines.encode("ascii"))
+            with suppress(OSError):  # some network filesystems cannot lock
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            num_bytes = os.fstat(descriptor).st_size
+            if os.write(descriptor, lines) < len(lines):
+                os.ftruncate(descriptor, num_bytes)
+                raise OSError(errno.ENOSPC, "the audit file has taken a part of an entry only")
         finally:
             os.close(descriptor)
 

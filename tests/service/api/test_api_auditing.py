@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import resource
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -92,6 +97,55 @@ def test_nothing_is_shown_without_an_entry(
     api.query("ALTER TABLE away RENAME TO audit_entries")
     time.sleep(0.1)
     assert api.client.get(f"/v1/jobs/{job_id}/report").status_code == 200
+
+
+def audit_file_of(api: RunningApi) -> Path:
+    (path,) = (api.settings.data_folder / "audit").iterdir()
+    return path
+
+
+def test_a_file_that_takes_a_part_of_an_entry_takes_none_of_it(
+    serve: Callable[..., RunningApi], make_settings: Callable[..., object]
+) -> None:
+    api = serve(make_settings())
+    job_id = add_result(api)
+    api.client.get(f"/v1/jobs/{job_id}")
+    path = audit_file_of(api)
+    with path.open("a") as file:  # longer than whatever else this process may write meanwhile
+        file.write(json.dumps("x" * 2**22) + "\n")
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 30, hard))
+    try:
+        response = api.client.get(f"/v1/jobs/{job_id}/report")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (response.status_code, response.json()["code"]) == (503, "audit-unavailable")
+    assert path.read_bytes() == before
+    assert api.client.get(f"/v1/jobs/{job_id}/report").status_code == 200
+    actions = [json.loads(line)["action"] for line in path.read_text().splitlines() if line.startswith("{")]
+    assert actions == ["show_job", "show_report"]
+    assert api.query("SELECT action FROM audit_entries ORDER BY id") == [("show_job",), ("show_report",)]
+
+
+def test_processes_append_to_the_file_one_at_a_time(
+    serve: Callable[..., RunningApi], make_settings: Callable[..., object]
+) -> None:
+    api = serve(make_settings())
+    job_id = add_result(api)
+    api.client.get(f"/v1/jobs/{job_id}")
+    path = audit_file_of(api)
+    before = path.read_bytes()
+    with ThreadPoolExecutor(1) as other:
+        with path.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            answer = other.submit(api.client.get, f"/v1/jobs/{job_id}/report")
+            time.sleep(0.5)
+            assert path.read_bytes() == before
+            assert not answer.done()
+        assert answer.result(20).status_code == 200
+    assert path.read_bytes().startswith(before)
+    assert len(path.read_bytes()) > len(before)
 
 
 def test_an_entry_names_the_study_and_outlives_its_job(api: RunningApi) -> None:
