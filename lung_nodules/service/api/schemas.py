@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from lung_nodules.service.jobs.model import Job, JobPage, JobState, Priority
 from lung_nodules.service.security.access import Role
+from lung_nodules.service.texts import Line
 
 EXAMPLE_STUDY = "1.2.826.0.1.3680043.8.498.1"
 EXAMPLE_JOB_ID = "0b8f2f6e-5a0c-4c9e-9b7e-6d1f4b1c2a3d"
@@ -85,7 +86,7 @@ class JobsAsked(_In):
     """Which jobs to list."""
 
     state: list[JobState] = Field([], max_length=len(JobState), description="Any of these; may be repeated.")
-    q: str = Field("", max_length=64, description="Within the label, the job's id or the Study Instance UID.")
+    q: Line = Field("", max_length=64, description="Within the label, the job's id or the Study Instance UID.")
     mine: bool = Field(False, description="Those that the caller has submitted.")
     after: AwareDatetime | None = Field(None, description="Submitted at this time or later.")
     before: AwareDatetime | None = Field(None, description="Submitted earlier.")

@@ -30,6 +30,7 @@ from psycopg.rows import class_row
 from pydantic import BaseModel, ConfigDict, Field
 
 from lung_nodules.service.database.pool import Pool
+from lung_nodules.service.texts import Line
 
 REPEAT_S = 60.0
 NOBODY = "-"  # who could not be identified; no token has such a subject
@@ -125,8 +126,8 @@ class AuditQuery(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    actor: str | None = Field(None, max_length=200)
-    action: str | None = Field(None, max_length=100)
+    actor: Line | None = Field(None, max_length=200)
+    action: Line | None = Field(None, max_length=100)
     job_id: UUID | None = None
     study_instance_uid: str | None = Field(None, max_length=64, pattern=r"^[0-9]+(\.[0-9]+)*$")
     after: datetime | None = None

@@ -39,6 +39,15 @@ ERRORS: dict[str, tuple[int, str, Callable[[httpx2.Client], httpx2.Response]]] =
     "no UTF-8": (400, "bad-request", lambda c: c.post("/v1/studies", content=b'{"\xff": 1}', headers=JSON)),
     "no body": (422, "invalid-request", lambda c: c.post("/v1/studies", headers=JSON)),
     "query value": (422, "invalid-request", lambda c: c.get("/v1/jobs", params={"state": MARK})),
+    **{
+        f"{name} with {ord(character):#x}": (
+            422,
+            "invalid-request",
+            lambda c, path=path, name=name, text=f"{MARK}{character}": c.get(path, params={name: text}),
+        )
+        for path, name in (("/v1/jobs", "q"), ("/v1/audit", "actor"), ("/v1/audit", "action"))
+        for character in "\0\n\x7f"
+    },
     "query key": (422, "invalid-request", lambda c: c.get("/v1/jobs", params={MARK: "1"})),
     "large body": (413, "body-too-large", lambda c: c.post("/v1/studies", content=b" " * 70_000, headers=JSON)),
     "large chunks": (
