@@ -7,6 +7,7 @@ study, is repeated: a value may be a patient's name.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -30,6 +31,7 @@ from lung_nodules.service.security.access import AccessRefusal
 
 MEDIA_TYPE = "application/problem+json"
 DATABASE_RETRY_AFTER_S = 5
+_LONGEST_RETRY_AFTER_S = 86_400  # an archive may ask for more, by a clock that is wrong, too
 
 _STATUS_OF_TYPE: dict[type[Refusal], int] = {
     QueueFull: 503,
@@ -157,7 +159,7 @@ def of_refusal(request: Request, refusal: Refusal) -> Response:
         headers["WWW-Authenticate"] = f'Bearer realm="lung-nodules", error="{_bearer_error(refusal.code)}"'
     retry_after_s = getattr(refusal, "retry_after_s", None)
     if retry_after_s is not None:
-        headers["Retry-After"] = str(retry_after_s)
+        headers["Retry-After"] = str(math.ceil(min(max(retry_after_s, 1), _LONGEST_RETRY_AFTER_S)))
     elif status in (429, 503):
         headers.setdefault("Retry-After", "60")
     request.state.problem_code = refusal.code

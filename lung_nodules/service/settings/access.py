@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
 from lung_nodules.archive.addresses import check_url
+from lung_nodules.archive.settings import origin_of
 from lung_nodules.settings import Section
 
+
+def _check_origin(text: str) -> str:
+    """Give back the origin of a web page as browsers write it (RFC 6454, 6.2): small letters, no default port.
+
+    Raises:
+        ValueError: It is none, or no browser would send it.
+    """
+    parts, plain, full = urlsplit(check_url(text)), text.lower(), origin_of(text)
+    short = full.removesuffix({"http": ":80", "https": ":443"}.get(parts.scheme, ""))
+    if not plain.startswith(("http://", "https://")) or not parts.hostname or plain not in (full, short):
+        raise ValueError("an origin is http:// or https:// with a host, and a port if need be: no *, no path, no user")
+    if not plain.isascii():
+        raise ValueError("browsers write the host of an origin in ASCII (xn--)")
+    return short
+
+
 AskedUrl = Annotated[str, AfterValidator(check_url)]
+Origin = Annotated[str, AfterValidator(_check_origin)]
 
 
 class UploadsSettings(Section):

@@ -9,7 +9,13 @@ from pydantic import Field, IPvAnyNetwork, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from lung_nodules.archive.settings import ArchiveSettings, ListenerSettings
-from lung_nodules.service.settings.access import AuthSettings, RateLimitSettings, ReviewsSettings, UploadsSettings
+from lung_nodules.service.settings.access import (
+    AuthSettings,
+    Origin,
+    RateLimitSettings,
+    ReviewsSettings,
+    UploadsSettings,
+)
 from lung_nodules.service.settings.jobs import (
     CacheSettings,
     DatabaseSettings,
@@ -61,7 +67,7 @@ class ServiceSettings(BaseSettings):
     watch: WatchSettings = WatchSettings()
     listener: ListenerSettings | None = Field(None, description="A C-STORE provider of our own; None: there is none.")
     auth: AuthSettings = AuthSettings()
-    cors_origins: tuple[str, ...] = Field((), description="Other pages that may call the API.")
+    cors_origins: tuple[Origin, ...] = Field((), description="Origins of other pages that may call the API.")
     rate_limit: RateLimitSettings = RateLimitSettings()
     webhook: WebhookSettings = WebhookSettings()
     reviews: ReviewsSettings = ReviewsSettings()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -169,3 +171,30 @@ def test_a_job_itself_tells_nothing_of_the_patient(pacs: RunningApi) -> None:
     text = pacs.client.get(f"/v1/jobs/{job_id}").text + pacs.client.get("/v1/jobs").text
     assert PATIENT["patient_id"] not in text
     assert PATIENT["accession_number"] not in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"), [("120", "120"), ("0", "1"), ("9" * 12, "86400"), ("9" * 400, "86400"), ("soon", "60")]
+)
+def test_a_busy_archive_tells_when_to_come_again(
+    serve: Callable[..., RunningApi], make_settings: Callable[..., object], asked: str, told: str
+) -> None:
+    """In whole seconds (RFC 9110, 10.2.3), whatever the archive says."""
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(503)
+            self.send_header("Retry-After", asked)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        pacs = {"kind": "dicomweb", "url": url, "retries": {"max_tries": 1}}
+        response = serve(make_settings(archives={"pacs": pacs})).client.post("/v1/archives/pacs/search", json={})
+        server.shutdown()
+    assert (response.status_code, response.json()["code"]) == (503, "archive-busy")
+    assert response.headers["Retry-After"] == told

@@ -49,6 +49,27 @@ def test_bad_settings_are_a_refusal(tmp_path, text):
     assert caught.value.code == "bad-settings"
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("*", "https://*", "https://*.example", "null", "", "https://", "https:///x", "//a.example", "a.example"),
+        *("https://a.example/", "https://a.example/p", "https://a.example?", "https://a.example#x", "ftp://a.example"),
+        *("https://u@a.example", "https://u:p@a.example", "https://a b.example", "https://a.example,https://b.example"),
+        *("https://a.example:", "https://a.example:0", "https://a.example:70000", "https://a.example:x"),
+        "https://ä.example",
+    ],
+)
+def test_what_is_no_origin_may_not_call(origin):
+    with pytest.raises(UsageRefusal, match="cors_origins"):
+        read_service_settings(None, {"cors_origins": ["https://viewer.example", origin]})
+
+
+def test_origins_are_written_as_browsers_write_them():
+    given = ("http://127.0.0.1:3000", "HTTPS://Viewer.example:443", "http://[::1]:8080", "http://a.example:443")
+    wanted = ("http://127.0.0.1:3000", "https://viewer.example", "http://[::1]:8080", "http://a.example:443")
+    assert read_service_settings(None, {"cors_origins": given}).cors_origins == wanted
+
+
 def test_a_missing_file_is_a_refusal(tmp_path):
     with pytest.raises(UsageRefusal, match="no settings file"):
         read_service_settings(tmp_path / "missing.yaml")
