@@ -224,6 +224,12 @@ def test_the_viewer_answers_to_names_of_this_machine_alone() -> None:
     assert re.findall(r"server_name (.*?);", viewer) == ["localhost 127.0.0.1 [::1]"]
 
 
+def test_the_door_gives_no_metrics() -> None:
+    text = (DEPLOY / "compose" / "nginx.conf").read_text(encoding="utf-8")
+    _, page, *_ = re.split(r"^    server \{$", text, flags=re.MULTILINE)
+    assert re.search(r"location = /metrics \{\s*return 404;\s*\}", page)
+
+
 def test_the_build_context_is_what_is_named() -> None:
     """An allow-list: a virtual environment, data or a secret never reaches the engine."""
     lines = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()

@@ -164,6 +164,12 @@ def test_the_page_and_the_viewer_are_served(stack: Stack) -> None:
         assert "/dicom-web" in answer.read().decode()
 
 
+def test_the_metrics_stay_behind_the_door(stack: Stack) -> None:
+    for path in ("/metrics", "/metrics/", "//metrics", "/%6detrics", "/metrics?x=1"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{stack.page}{path}", timeout=10)
+
+
 def test_the_door_lets_a_viewer_read_and_nobody_write(stack: Stack) -> None:
     assert stack.get(f"{stack.viewer}/dicom-web/studies") is not None
     request = urllib.request.Request(f"{stack.viewer}/dicom-web/studies", data=b"x", method="POST")
