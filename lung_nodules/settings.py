@@ -290,14 +290,33 @@ def read_settings(path: Path) -> Settings:
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return Settings.model_validate(document.get("lung_nodules") or {})
     except OSError as error:
         raise UsageRefusal("bad-settings", f"The settings file {path} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
-        raise UsageRefusal("bad-settings", f"The settings file {path.name} cannot be read: {error}.") from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise UsageRefusal("bad-settings", f"The settings file {path.name} is not YAML{_line_of(error)}.") from error
+    if not isinstance(document, dict):
+        raise UsageRefusal("bad-settings", f"The settings file {path.name} holds no settings by name.")
+    try:
+        return Settings.model_validate(document.get("lung_nodules") or {})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageRefusal(
-            "bad-settings", f"The setting {where} in {path.name} is not valid: {first['msg']}."
-        ) from error
+        raise bad_setting(error, f" in {path.name}") from error
+
+
+def bad_setting(error: ValidationError, place: str = "") -> UsageRefusal:
+    """The refusal ``bad-settings`` that names the first setting that is not valid; its value is not shown.
+
+    Args:
+        error: Of the validation of settings.
+        place: Where they stand, as it follows a setting's name, for example `` in app.yaml``.
+    """
+    first = error.errors(include_input=False, include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return UsageRefusal("bad-settings", f"There is no setting {name}{place}.")
+    what = f"The setting {name}{place} is" if name else f"The settings{place} are"
+    return UsageRefusal("bad-settings", f"{what} not valid: {first['msg'].removeprefix('Value error, ')}.")
+
+
+def _line_of(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f" in line {mark.line + 1}" if mark else ""

@@ -41,6 +41,27 @@ def test_settings_that_cannot_be_used_are_refused(tmp_path: Path, text: str) -> 
         read_settings(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("just text", "The settings file app.yaml holds no settings by name."),
+        ("a: 1\nb: [1,", "The settings file app.yaml is not YAML in line 2."),
+        ("lung_nodules: text", "The settings in app.yaml are not valid: "),
+        ("lung_nodules: {nonsense: 1}", "There is no setting nonsense in app.yaml."),
+        ("lung_nodules: {runtime: {num_threads: -1}}", "The setting runtime.num_threads in app.yaml is not valid: "),
+    ],
+)
+def test_what_is_wrong_with_settings_is_said_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "app.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageRefusal) as refused:
+        read_settings(path)
+    assert refused.value.code == "bad-settings"
+    assert refused.value.sentence.startswith(said)
+    assert "\n" not in refused.value.sentence
+    assert "http" not in refused.value.sentence
+
+
 def test_a_settings_file_that_is_missing_is_said_in_plain_words(tmp_path: Path) -> None:
     with pytest.raises(UsageRefusal) as refused:
         read_settings(tmp_path / "app.yaml")

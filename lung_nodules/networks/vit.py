@@ -15,6 +15,7 @@ from monai.networks.nets.dynunet import DynUNet
 from monai.networks.nets.vit import ViT
 from torch import Tensor, nn
 
+from lung_nodules.networks.starting import check_alike
 from lung_nodules.networks.unet import build_unet
 
 
@@ -39,9 +40,15 @@ class ConvolutionalEncoder(nn.Module):
         return features
 
     def load_unet(self, unet: nn.Module) -> None:
-        """Take the weights of a trained residual U-Net of the same channels."""
-        assert isinstance(unet, DynUNet)
-        self.levels.load_state_dict(nn.ModuleList([unet.input_block, *unet.downsamples, unet.bottleneck]).state_dict())
+        """Take the weights of a trained residual U-Net of the same channels.
+
+        Raises:
+            UsageRefusal: ``initial-unfit`` where it is another network.
+        """
+        levels = [unet.input_block, *unet.downsamples, unet.bottleneck] if isinstance(unet, DynUNet) else []
+        given = nn.ModuleList(levels).state_dict()
+        check_alike(self.levels.state_dict(), given, "The hybrid starts from a residual U-Net of the same channels.")
+        self.levels.load_state_dict(given)
 
 
 class HybridViT(nn.Module):

@@ -11,6 +11,7 @@ from lung_nodules.networks.build import build_network
 from lung_nodules.networks.record import Architecture
 from lung_nodules.stages.classification import RATING_SCALES
 from lung_nodules.training.loop import TrainingSettings
+from lung_nodules.training.unet_settings import Channels
 
 OUTPUTS = ("nodule", "malignancy", *RATING_SCALES)
 
@@ -22,7 +23,7 @@ class ClassifierShape(TrainingSettings):
         default="hybrid",
         description="hybrid: on the outliner's encoder; plain: on voxels; imagenet: a 2D ViT on three planes.",
     )
-    channels: tuple[int, ...] = Field(default=(16, 32, 64, 128), description="Of the hybrid's encoder.")
+    channels: Channels = Field(default=(16, 32, 64, 128), description="Of the hybrid's encoder.")
     token_voxels: int = Field(default=8, ge=2, description="Of the plain ViT.")
     hidden_size: int = Field(default=128, ge=8)
     num_layers: int = Field(default=4, ge=1)

@@ -23,11 +23,10 @@ from lung_nodules.cohorts.crops import NoduleCrop
 from lung_nodules.evaluation.crops import judging_grid
 from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.patches import scale_hu
-from lung_nodules.networks.unet import Variant, build_unet
 from lung_nodules.progress import Progress
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.cubes import CubeSettings, draw_background, draw_cube, with_slab
-from lung_nodules.training.loop import LoopSettings, Run, TensorBatch, TrainingSettings, fit, start_run
+from lung_nodules.training.loop import LoopSettings, Run, TensorBatch, fit, start_run
 from lung_nodules.training.mistakes import MiningSettings, Mistake, mine, smoothed
 from lung_nodules.training.outline_losses import LossName, outline_loss
 from lung_nodules.training.pasted import draw_pasted
@@ -39,14 +38,12 @@ from lung_nodules.training.segmentation import (
     to_batch,
     usable_crops,
 )
+from lung_nodules.training.unet_settings import UNetTraining, build_first
 
 
-class DetectionTraining(TrainingSettings):
+class DetectionTraining(UNetTraining):
     """Everything that decides a training run of the finder."""
 
-    variant: Variant = "residual"
-    channels: tuple[int, ...] = (16, 32, 64, 128)
-    deep_supervision: bool = Field(default=False, description="Coarser levels learn to find too.")
     cube: CubeSettings = CubeSettings(center_jitter_mm=16.0)
     loop: LoopSettings = LoopSettings(steps=3000, learning_rate=1e-3)
     weight_by_readers: tuple[float, float, float] = (0.2, 0.5, 1.0)
@@ -131,11 +128,12 @@ def train_finder(
         progress: Told of steps and of mining.
         initial: A network of the same architecture to start from, such as the outliner.
         resume: Go on from the folder's checkpoint, and with what was mined until then.
+
+    Raises:
+        UsageRefusal: ``initial-unfit``, or what `fit` and `Run.resume` refuse.
     """
     torch.manual_seed(settings.loop.seed)
-    network = build_unet(settings.variant, settings.channels, settings.deep_supervision)
-    if initial is not None:
-        network.load_state_dict(initial.state_dict())
+    network = build_first(settings, initial)
     run = start_run(channels_last(network), settings)
     if resume:
         run.resume(folder / "checkpoint.pt")

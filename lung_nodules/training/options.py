@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from lung_nodules.errors import UsageRefusal
-from lung_nodules.settings import Section
+from lung_nodules.settings import Section, bad_setting
 from lung_nodules.training.cubes import CubeSettings
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
@@ -68,15 +68,15 @@ class TrainingSettings(Section):
             UsageRefusal: ``bad-settings`` where a name is not known or a value is out of bounds.
         """
         document = self.model_dump()
+        for assignment in assignments:
+            name, _, value = assignment.partition("=")
+            *sections, last = name.split(".")
+            place = reduce(lambda part, section: _section(part, section, name), sections, document)
+            place[last] = _read_value(name, value)
         try:
-            for assignment in assignments:
-                name, _, value = assignment.partition("=")
-                *sections, last = name.split(".")
-                place = reduce(lambda part, section: part[section], sections, document)
-                place[last] = yaml.safe_load(value)
             return self.model_validate(document)
-        except (KeyError, TypeError, yaml.YAMLError, ValidationError) as error:
-            raise UsageRefusal("bad-settings", f"The training settings cannot be used: {error}.") from error
+        except ValidationError as error:
+            raise bad_setting(error) from error
 
 
 def decisive(settings: LoopSettings | TrainingSettings) -> dict[str, Any]:
@@ -102,6 +102,20 @@ def refuse_other_settings(then: dict[str, Any], now: dict[str, Any]) -> None:
             f"The run was begun with other settings: {shown}.",
             "Resume with the settings that it was begun with, or begin anew in another folder.",
         )
+
+
+def _section(document: dict[str, Any], section: str, name: str) -> dict[str, Any]:
+    part = document.get(section)
+    if not isinstance(part, dict):
+        raise UsageRefusal("bad-settings", f"There is no setting {name}.")
+    return part
+
+
+def _read_value(name: str, value: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except (ValueError, yaml.YAMLError) as error:
+        raise UsageRefusal("bad-settings", f"The value of the setting {name} is not YAML.") from error
 
 
 def _flat(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:

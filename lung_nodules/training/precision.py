@@ -10,16 +10,22 @@ from __future__ import annotations
 import torch
 from torch.amp.grad_scaler import GradScaler
 
+from lung_nodules.errors import UsageRefusal
 from lung_nodules.training.options import Precision
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 def choose_device(wanted: str, local_rank: int = 0) -> torch.device:
-    """The device to learn on; ``auto`` is this rank's GPU where there is one."""
-    if wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available()):
-        return torch.device("cuda", local_rank)
-    return torch.device("cpu")
+    """The device to learn on; ``auto`` is this rank's GPU where there is one.
+
+    Raises:
+        UsageRefusal: ``runtime-missing`` where a GPU is wanted and there is none.
+    """
+    has_gpu = torch.cuda.is_available()
+    if wanted == "cuda" and not has_gpu:
+        raise UsageRefusal("runtime-missing", "PyTorch finds no CUDA GPU on this machine.")
+    return torch.device("cuda", local_rank) if has_gpu and wanted != "cpu" else torch.device("cpu")
 
 
 def choose_dtype(wanted: Precision, device: torch.device) -> torch.dtype:

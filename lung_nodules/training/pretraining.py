@@ -24,6 +24,7 @@ from lung_nodules.networks.build import build_network
 from lung_nodules.networks.masked import MaskedHybrid, MaskedPlain, without_head
 from lung_nodules.networks.patches import scale_hu
 from lung_nodules.networks.record import Architecture, sha256_of
+from lung_nodules.networks.starting import check_alike
 from lung_nodules.networks.vit import HybridViT
 from lung_nodules.progress import Progress
 from lung_nodules.training.backgrounds import Background
@@ -195,12 +196,7 @@ def give_trunk(network: nn.Module, tensors: dict[str, Tensor]) -> None:
         UsageRefusal: ``initial-unfit``.
     """
     own = without_head(network)
-    if {name: tensor.shape for name, tensor in own.items()} != {name: one.shape for name, one in tensors.items()}:
-        raise UsageRefusal(
-            "initial-unfit",
-            "The weights to start from are those of another network.",
-            "Pre-train with the same encoder, sizes and cube as the classification.",
-        )
+    check_alike(own, tensors, "Pre-train with the same encoder, sizes and cube as the classification.")
     network.load_state_dict(tensors, strict=False)
 
 

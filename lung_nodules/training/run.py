@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -21,6 +22,9 @@ from lung_nodules.errors import UsageRefusal
 from lung_nodules.training.options import LoopSettings, TrainingSettings, decisive, refuse_other_settings
 from lung_nodules.training.precision import build_scaler, choose_device, choose_dtype
 from lung_nodules.training.ranks import this_rank
+
+# What torch's reader and `load_state_dict` raise at a file that is cut off, altered or no checkpoint.
+_UNREADABLE = (RuntimeError, UnpicklingError, EOFError, OSError, LookupError, TypeError, ValueError, AttributeError)
 
 
 @dataclass
@@ -74,11 +78,18 @@ class Run:
         """Go on from a checkpoint; one of an earlier version may lack what was not kept then.
 
         Raises:
-            UsageRefusal: ``no-checkpoint`` where there is none, ``other-settings`` where the run was begun with others.
+            UsageRefusal: ``no-checkpoint`` where there is none, ``bad-checkpoint`` where it is damaged or of another
+                network, ``other-settings`` where the run was begun with others.
         """
         if not path.is_file():
             raise UsageRefusal("no-checkpoint", "The folder of the run holds no checkpoint to resume from.")
-        state = torch.load(path, weights_only=True, map_location=self.device)
+        try:
+            self._take_over(torch.load(path, weights_only=True, map_location=self.device))
+        except _UNREADABLE as error:
+            sentence = f"The checkpoint {path} is damaged, or that of another network."
+            raise UsageRefusal("bad-checkpoint", sentence, "Begin anew, without --resume.") from error
+
+    def _take_over(self, state: dict[str, Any]) -> None:
         refuse_other_settings(state.get("settings", {}), self.settings)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])

@@ -22,25 +22,23 @@ from lung_nodules.evaluation.overlap import dice
 from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.patches import scale_hu
 from lung_nodules.networks.record import Preprocessing
-from lung_nodules.networks.unet import Variant, build_unet
+from lung_nodules.networks.unet import Variant
 from lung_nodules.progress import Progress
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.cubes import Cube, CubeSettings, draw_cube
-from lung_nodules.training.loop import LoopSettings, Run, TensorBatch, TrainingSettings, fit, start_run
+from lung_nodules.training.loop import LoopSettings, Run, TensorBatch, fit, start_run
 from lung_nodules.training.outline_losses import LossName, outline_loss
 from lung_nodules.training.pseudo import PSEUDO, PseudoSettings
+from lung_nodules.training.unet_settings import UNetTraining, build_first
 
 WINDOW_HU = (-1000.0, 400.0)
 LOG_THRESHOLD = 0.4
 THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)  # tried on validation patients
 
 
-class SegmentationTraining(TrainingSettings):
+class SegmentationTraining(UNetTraining):
     """Everything that decides a training run of the outliner."""
 
-    variant: Variant = "residual"
-    channels: tuple[int, ...] = (16, 32, 64, 128)
-    deep_supervision: bool = Field(False, description="Coarser levels learn the outline too.")
     loop: LoopSettings = LoopSettings(best_figure="dice")
     weight_by_readers: tuple[float, float, float] = Field(
         (0.2, 0.5, 1.0), description="Sampling weight of nodules outlined by one, two, three or more readers."
@@ -93,11 +91,12 @@ def train_outliner(
         progress: Told of steps.
         initial: A network of the same architecture to start from.
         resume: Go on from the folder's checkpoint.
+
+    Raises:
+        UsageRefusal: ``initial-unfit``, or what `fit` and `Run.resume` refuse.
     """
     torch.manual_seed(settings.loop.seed)
-    network = build_unet(settings.variant, settings.channels, settings.deep_supervision)
-    if initial is not None:
-        network.load_state_dict(initial.state_dict())
+    network = build_first(settings, initial)
     run = start_run(channels_last(network), settings)
     if resume:
         run.resume(folder / "checkpoint.pt")
