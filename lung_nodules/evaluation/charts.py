@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lung_nodules.cohorts.crops import MAX_READERS
 from lung_nodules.evaluation.calibration import reliability
 from lung_nodules.evaluation.comparison import comparison_data
-from lung_nodules.evaluation.crops import JudgedCrop
 from lung_nodules.evaluation.discrimination import confusion, pr_curve, roc_curve
 from lung_nodules.evaluation.evaluate import Evaluation
 from lung_nodules.evaluation.froc import FPS_PER_SCAN, Froc
+from lung_nodules.evaluation.key_slices import KeySlice
 from lung_nodules.evaluation.outlines import OutlineRow
 from lung_nodules.evaluation.suspicion import SUSPICION_THRESHOLD, Question
 
@@ -67,10 +66,10 @@ def draw_charts(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
             draw("FROC", "froc", (5.5, 4.5), lambda canvas: _froc(canvas, curve))
         if evaluation.outlines:
             draw("Dice by size", "dice", (5.5, 4.5), lambda canvas: _dice(canvas, evaluation.outlines))
-        if evaluation.crops:
+        if evaluation.key_slices:
             low, middle, high = _chosen(evaluation.outlines)
             for name, rows in (("poorest", low), ("median", middle), ("best", high)):
-                shown = [(evaluation.crops[row], evaluation.outlines[row]) for row in rows]
+                shown = [(evaluation.key_slices[row], evaluation.outlines[row]) for row in rows]
                 size = (2.2 * len(shown), 2.6)
                 draw(f"The {name} outlines", f"masks_{name}", size, partial(_masks, shown=shown))
         compared = comparison_data(evaluation.book)["data"]
@@ -158,16 +157,15 @@ def _chosen(rows: Sequence[OutlineRow]) -> tuple[list[int], list[int], list[int]
     return order[:SHOWN], order[middle : middle + SHOWN], order[-SHOWN:]
 
 
-def _masks(canvas: Canvas, shown: Sequence[tuple[JudgedCrop, OutlineRow]]) -> None:
-    for axes, (judged, row) in zip(np.ravel(canvas.subplots(1, len(shown), squeeze=False)), shown, strict=True):
-        crop, key = judged.crop, int(judged.crop.consensus.sum(axis=(1, 2)).argmax())
-        axes.imshow(crop.image[key], cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], interpolation="nearest")
-        for reader in range(MAX_READERS):
-            _contour(axes, (crop.masks[key] >> reader) & 1 > 0, READERS, 0.7)
-        _contour(axes, judged.outline[key], OURS, 1.6)
-        center, reach = crop.center_ijk, max(1.2 * crop.diameter_mm, 12.0)
-        axes.set_xlim(center[2] - reach / crop.spacing_mm[2], center[2] + reach / crop.spacing_mm[2])
-        axes.set_ylim(center[1] + reach / crop.spacing_mm[1], center[1] - reach / crop.spacing_mm[1])
+def _masks(canvas: Canvas, shown: Sequence[tuple[KeySlice, OutlineRow]]) -> None:
+    for axes, (one, row) in zip(np.ravel(canvas.subplots(1, len(shown), squeeze=False)), shown, strict=True):
+        axes.imshow(one.image, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], interpolation="nearest")
+        for mask in one.readers:
+            _contour(axes, mask, READERS, 0.7)
+        _contour(axes, one.outline, OURS, 1.6)
+        (row_center, column_center), (rows, columns) = one.center, one.reach
+        axes.set_xlim(column_center - columns, column_center + columns)
+        axes.set_ylim(row_center + rows, row_center - rows)
         axes.set_title(f"Dice {row.dice:.2f}, {row.diameter_mm:.0f} mm", fontsize=9, fontweight="normal")
         axes.set_axis_off()
 

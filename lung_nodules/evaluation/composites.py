@@ -76,6 +76,7 @@ def judge_composite(
     outlines, findings = find_nodules(volume, lungs, *keeping_everything(networks, settings), watch)
     return hold_against(
         name,
+        composite.hu,
         [Found(one.nodule.label, one.nodule.center_lps, one.nodule_probability) for one in findings],
         outlines.label_map,
         [_target(nodule, composite) for nodule in composite.nodules],

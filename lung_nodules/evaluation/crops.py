@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from lung_nodules.cohorts.crops import NoduleCrop
+from lung_nodules.cohorts.crops import MAX_READERS, NoduleCrop
+from lung_nodules.evaluation.key_slices import KeySlice, cut_key_slice
 from lung_nodules.evaluation.overlap import dice
 from lung_nodules.networks.opened import Networks
 from lung_nodules.networks.patches import PatchGrid, flips, scale_hu
@@ -51,6 +52,13 @@ class JudgedCrop:
     outline: npt.NDArray[np.bool_] = field(repr=False)  # on the crop's own grid; empty where nothing was outlined
     inputs: Mapping[str, float]  # of the classifier's heads; none where nothing was outlined
     suspicion: float  # 0-1: readers' suspicion of malignancy, given that it is a nodule
+
+    @property
+    def key_slice(self) -> KeySlice:
+        """What a picture of the outline shows, each reader's beside it."""
+        crop = self.crop
+        readers = [(crop.masks >> reader) & 1 > 0 for reader in range(MAX_READERS)]
+        return cut_key_slice(crop.image, crop.consensus, readers, self.outline, crop.spacing_mm, crop.diameter_mm)
 
 
 def judge_crop(crop: NoduleCrop, networks: Networks, settings: Settings, watch: Stopwatch) -> JudgedCrop:

@@ -19,7 +19,8 @@ from lung_nodules.evaluation.detection import add_detection_figures, curve_of
 from lung_nodules.evaluation.figures import Figure
 from lung_nodules.evaluation.forest import add_forest_figures, find_forest
 from lung_nodules.evaluation.froc import Froc
-from lung_nodules.evaluation.outlines import OutlineRow, add_dice, add_outline_figures, compare_outline
+from lung_nodules.evaluation.key_slices import KeySlice
+from lung_nodules.evaluation.outlines import OutlineRow, add_outline_figures, compare_outline
 from lung_nodules.evaluation.scans import JudgedScan, judge_scan
 from lung_nodules.evaluation.suspicion import ABOVE_BELOW, Question, add_suspicion_figures, questions
 from lung_nodules.networks.opened import Networks, open_networks
@@ -42,7 +43,8 @@ class Evaluation:
     about: Mapping[str, str]  # how it was measured, in words
     book: FigureBook
     outlines: Sequence[OutlineRow]  # one a nodule
-    crops: Sequence[JudgedCrop] = field(default=(), repr=False)  # in the order of `outlines`; none for scans
+    key_slices: Sequence[KeySlice] = field(repr=False)  # in the order of `outlines`
+    crops: Sequence[JudgedCrop] = field(default=(), repr=False)  # in that order; none for scans
     suspicion: Question | None = None  # above 3 against below 3
     froc: Froc | None = None
 
@@ -97,7 +99,16 @@ def evaluate_crops(
         about["composites"] = _composites_in_words(composites, len(crops))
     _add_system(book, "seconds", [crop.nodule_id for crop in crops], seconds)
     _add_models(book, models)
-    return Evaluation("Nodule crops", about, book, rows, judged, questions(judged)[ABOVE_BELOW], curve)
+    return Evaluation(
+        "Nodule crops",
+        about,
+        book,
+        rows,
+        [one.key_slice for one in judged],
+        judged,
+        questions(judged)[ABOVE_BELOW],
+        curve,
+    )
 
 
 def evaluate_scans(folder: Path, models_folder: Path, side: Side, settings: Settings, progress: Progress) -> Evaluation:
@@ -149,13 +160,13 @@ def scan_evaluation(
         points: Operating points of all scans; none where the scans were read by models of their own.
     """
     book = FigureBook()
-    matched = [row for scan in judged for row in scan.matched]
-    add_outline_figures(book, "segmentation", matched)
-    _add_missed_as_zero(book, judged)
+    _add_scan_outlines(book, "segmentation", judged)
     add_detection_figures(book, judged, points)
     _add_system(book, "seconds", [scan.name for scan in judged], [scan.seconds for scan in judged])
     _add_models(book, models)
-    return Evaluation(title, about, book, matched, froc=curve_of(judged))
+    matched = [drawn for scan in judged for drawn in scan.matched]
+    rows, key_slices = [drawn.row for drawn in matched], [drawn.key_slice for drawn in matched]
+    return Evaluation(title, about, book, rows, key_slices, froc=curve_of(judged))
 
 
 def _row_of(judged: JudgedCrop) -> OutlineRow:
@@ -185,15 +196,16 @@ def _judge_composites(
 
 def _add_composites(book: FigureBook, composites: Sequence[JudgedScan], models: Models) -> Froc:
     add_detection_figures(book, composites, models.classification.record.operating_points)
-    _add_missed_as_zero(book, composites)
+    _add_scan_outlines(book, "segmentation/on_composites", composites)
     _add_system(book, "seconds_per_composite", [one.name for one in composites], [one.seconds for one in composites])
     return curve_of(composites)
 
 
-def _add_missed_as_zero(book: FigureBook, scans: Sequence[JudgedScan]) -> None:
-    """Dice of the whole line at the operating point of the scans: a nodule that is missed counts as 0."""
-    rows = [row for scan in scans for row in scan.outlines_at(scan.threshold)]
-    add_dice(book, "segmentation/dice_whole_line_missed_as_0", rows)
+def _add_scan_outlines(book: FigureBook, prefix: str, scans: Sequence[JudgedScan]) -> None:
+    """Outlines at the operating point of the scans: of the nodules found; of all, an empty one where one is missed."""
+    add_outline_figures(book, prefix, [drawn.row for scan in scans for drawn in scan.matched])
+    every = [row for scan in scans for row in scan.outlines_at(scan.threshold)]
+    add_outline_figures(book, f"{prefix}/missed_as_0", every)
 
 
 def _composites_in_words(composites: Sequence[JudgedScan], num_crops: int) -> str:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from lung_nodules.cohorts.scans import Point, ReferenceScan, read_reference_ct, read_reference_labels
 from lung_nodules.evaluation.froc import Lesion, Mark
+from lung_nodules.evaluation.key_slices import KeySlice, cut_key_slice
 from lung_nodules.evaluation.outlines import OutlineRow, compare_outline
 from lung_nodules.networks.opened import Networks
 from lung_nodules.networks.record import ModelRecord, OperatingPoint
@@ -54,16 +55,30 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A finding's outline beside a target that it overlaps."""
+
+    probability: float  # of the finding
+    row: OutlineRow
+    key_slice: KeySlice = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Outlined:
     """A target with every outline that overlaps it."""
 
     missed: OutlineRow  # that of an empty outline
-    overlapping: tuple[tuple[float, OutlineRow], ...]  # probability of the finding, and its outline's agreement
+    overlapping: tuple[Drawn, ...]
+
+    def best(self, threshold: float) -> Drawn | None:
+        """Of the findings whose probability reaches the threshold, the one whose outline agrees best."""
+        drawn = [one for one in self.overlapping if one.probability >= threshold]
+        return max(drawn, key=lambda one: one.row.dice, default=None)
 
     def at(self, threshold: float) -> OutlineRow:
-        """Of the findings whose probability reaches the threshold, the outline that agrees best; else the empty one."""
-        rows = [row for probability, row in self.overlapping if probability >= threshold]
-        return max(rows, key=lambda row: row.dice, default=self.missed)
+        """How the best outline agrees; where there is none, how an empty one does."""
+        best = self.best(threshold)
+        return best.row if best else self.missed
 
 
 @dataclass(frozen=True)
@@ -83,9 +98,9 @@ class JudgedScan:
         return [target.at(threshold) for target in self.targets]
 
     @property
-    def matched(self) -> list[OutlineRow]:
-        """Targets that some finding at the operating point overlaps."""
-        return [row for row in self.outlines_at(self.threshold) if row.dice > 0]
+    def matched(self) -> list[Drawn]:
+        """The best outline of each target that some finding at the operating point overlaps."""
+        return [best for target in self.targets if (best := target.best(self.threshold))]
 
 
 class Unfiltered:
@@ -125,6 +140,7 @@ def judge_scan(scan: ReferenceScan, networks: Networks, settings: Settings) -> J
     outlines, findings = find_nodules(volume, lungs, *keeping_everything(networks, settings), watch)
     return hold_against(
         scan.patient_id,
+        volume.array,
         [Found(one.nodule.label, one.nodule.center_lps, one.nodule_probability) for one in findings],
         outlines.label_map,
         targets_of(scan),
@@ -138,6 +154,7 @@ def judge_scan(scan: ReferenceScan, networks: Networks, settings: Settings) -> J
 
 def hold_against(
     name: str,
+    hu: npt.NDArray[np.int16],
     found: Sequence[Found],
     label_map: LabelMap,
     targets: Sequence[Target],
@@ -151,6 +168,7 @@ def hold_against(
 
     Args:
         name: Of the scan, unique in its cohort.
+        hu: Its voxels, ``[slice, row, column]``.
         found: Every finding.
         label_map: The line's outlines, ``[slice, row, column]``.
         targets: Nodules to be found.
@@ -167,7 +185,7 @@ def hold_against(
         included=tuple(Lesion(name, *one.center_lps, one.volume_diameter_mm) for one in targets),
         excluded=tuple(excluded),
         targets=tuple(
-            _outlined(target, label_map, probabilities, consensus, spacing_mm)
+            _outlined(target, hu, label_map, probabilities, consensus, spacing_mm)
             for target in targets
             if (consensus := reference == target.label).any()
         ),
@@ -205,6 +223,7 @@ def excluded_of(scan: ReferenceScan, name: str, *, nodules_of_all: bool = False)
 
 def _outlined(
     target: Target,
+    hu: npt.NDArray[np.int16],
     label_map: LabelMap,
     probabilities: Mapping[int, float],
     consensus: npt.NDArray[np.bool_],
@@ -218,8 +237,10 @@ def _outlined(
     def compare(outline: npt.NDArray[np.bool_]) -> OutlineRow:
         return compare_outline(target.patient_id, target.nodule_id, diameter_mm, outline, consensus, spacing_mm)
 
+    def draw(label: int) -> Drawn:
+        outline = label_map == label
+        key_slice = cut_key_slice(hu, consensus, [consensus], outline, spacing_mm, diameter_mm)
+        return Drawn(probabilities[label], compare(outline), key_slice)
+
     touching = sorted(set(np.unique(label_map[consensus]).tolist()) & set(probabilities))
-    return Outlined(
-        compare(np.zeros_like(consensus)),
-        tuple((probabilities[label], compare(label_map == label)) for label in touching),
-    )
+    return Outlined(compare(np.zeros_like(consensus)), tuple(map(draw, touching)))

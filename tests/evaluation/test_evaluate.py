@@ -28,6 +28,7 @@ PICTURES = {
     "masks_best",
     "comparison",
 }
+OUTLINE_FIGURES = {"dice", "iou", "surface_dice", "hd95_mm", "volume_error", "volume_error_absolute"}
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +164,21 @@ def test_scans_are_read_by_the_whole_line(scans: dict[str, Any]) -> None:
     assert point["false_positives_per_scan"]["n"] == 1
     assert scans["segmentation"]["dice"]["n"] == 2
     assert scans["segmentation"]["dice"]["value"] > 0.6
-    assert scans["segmentation"]["dice_whole_line_missed_as_0"] == scans["segmentation"]["dice"]
     assert point["dice_missed_as_0"] == scans["segmentation"]["dice"]
     assert {"volume", "lungs", "detection", "segmentation", "classification"} <= set(scans["system"]["seconds"])
     assert "classification" not in scans
+
+
+def test_outlines_in_scans_have_the_figures_and_pictures_of_crops(scans: dict[str, Any], folders: Path) -> None:
+    matched = dict(scans["segmentation"])
+    every = matched.pop("missed_as_0")
+    assert every == matched  # both nodules are found
+    (in_band,) = matched.pop("by_size").values()  # both have 24 mm
+    assert in_band == matched
+    assert set(matched) == OUTLINE_FIGURES
+    assert {figure["n"] for figure in matched.values()} == {2}
+    for name in ("poorest", "median", "best"):
+        assert (folders / "scans" / f"masks_{name}.png").is_file()
 
 
 @pytest.mark.slow
@@ -201,7 +213,12 @@ def test_composites_add_detection_to_crops(evaluate: Evaluate, folders: Path) ->
     assert 1 <= pasted <= given
     assert figures["about"]["composites"].startswith(f"{pasted} of {given} nodules pasted")
     assert figures["detection"]["operating_points"]["default"]["sensitivity"]["value"] > 0
-    assert figures["segmentation"]["dice_whole_line_missed_as_0"]["n"] == pasted
+    matched = figures["segmentation"]["on_composites"]
+    every = matched.pop("missed_as_0")
+    assert set(matched.pop("by_size")) <= set(every.pop("by_size"))
+    assert set(matched) == set(every) == OUTLINE_FIGURES
+    assert 0 < matched["dice"]["n"] == every["hd95_mm"]["n"] <= every["dice"]["n"] == pasted
+    assert figures["segmentation"]["dice"]["n"] == given
     assert (folders / "composites" / "froc.png").is_file()
 
 

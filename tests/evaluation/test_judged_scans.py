@@ -13,6 +13,7 @@ from lung_nodules.evaluation.scans import Found, JudgedScan, Target, hold_agains
 from lung_nodules.networks.record import OperatingPoint
 
 SURE, UNSURE = 0.9, 0.3
+HU = np.arange(32, dtype=np.int16).reshape(2, 4, 4)
 
 
 def judge(threshold: float) -> JudgedScan:
@@ -22,7 +23,7 @@ def judge(threshold: float) -> JudgedScan:
     label_map[0, 0], label_map[0, 1:3] = 1, 2
     found = [Found(1, (0, 0, 0), SURE), Found(2, (0, 1, 0), UNSURE)]
     targets = [Target(f"patient/{label}", "patient", label, (0, 0, 0), 5.0, 5.0) for label in (1, 2)]
-    return hold_against("scan", found, label_map, targets, reference, [], (1.0, 1.0, 1.0), threshold, {})
+    return hold_against("scan", HU, found, label_map, targets, reference, [], (1.0, 1.0, 1.0), threshold, {})
 
 
 @pytest.mark.parametrize(("threshold", "dice"), [(0.0, 0.8), (UNSURE, 0.8), (SURE, 0.5), (0.95, 0.0)])
@@ -37,6 +38,14 @@ def test_matched_are_the_overlapped_at_the_scan_s_own_point(threshold: float, nu
     assert len(judge(threshold).matched) == num_matched
 
 
+def test_a_matched_outline_is_shown_on_its_slice_beside_the_consensus() -> None:
+    (shown,) = (drawn.key_slice for drawn in judge(0.5).matched)
+    assert np.array_equal(shown.image, HU[0])
+    assert [mask.sum() for mask in shown.readers] == [12]
+    assert shown.outline.sum() == 4
+    assert shown.center == (1.0, 1.5)
+
+
 def hold(labels: tuple[int, ...], outlined: bool, diameter_mm: float | None = 5.0) -> JudgedScan:
     """Two targets, of which the reference has those in `labels`, and a sure finding that outlines the first whole."""
     reference, label_map = np.zeros((2, 4, 4), np.uint16), np.zeros((2, 4, 4), np.uint16)
@@ -45,19 +54,20 @@ def hold(labels: tuple[int, ...], outlined: bool, diameter_mm: float | None = 5.
         reference[label - 1, :3] = label
     targets = [Target(f"patient/{label}", "patient", label, (0, 0, 9.0 * label), 5.0, diameter_mm) for label in (1, 2)]
     found = [Found(1, (0, 0, 9.0), SURE)] if outlined else []
-    return hold_against("scan", found, label_map, targets, reference, [], (1.0, 1.0, 1.0), 0.5, {})
+    return hold_against("scan", HU, found, label_map, targets, reference, [], (1.0, 1.0, 1.0), 0.5, {})
 
 
 @pytest.mark.parametrize("outlined", [True, False])
 def test_no_outline_is_judged_of_a_target_that_the_reference_does_not_outline(outlined: bool) -> None:
     scan = hold((), outlined)
-    assert scan.outlines_at(0.0) == scan.outlines_at(1.0) == scan.matched == []
+    assert scan.outlines_at(0.0) == scan.outlines_at(1.0) == []
+    assert not scan.matched
     assert len(scan.included) == 2
 
 
 def test_the_others_of_the_scan_are_judged() -> None:
     scan = hold((1,), True)
-    assert [(row.nodule_id, row.dice) for row in scan.matched] == [("patient/1", 1.0)]
+    assert [(drawn.row.nodule_id, drawn.row.dice) for drawn in scan.matched] == [("patient/1", 1.0)]
     assert len(scan.included) == 2
 
 
