@@ -124,6 +124,7 @@ def set_up_logging(log_level: str) -> None:
     )
     logging.getLogger("lung_nodules").setLevel(level)
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it sets a level of its own, and its warnings quote URLs
 
 
 def _run(order: Order, line: Line, watch: Stopwatch) -> None:
