@@ -21,10 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lung_nodules.errors import UsageRefusal
+from lung_nodules.errors import ExitCode, Refusal, UsageRefusal
 from lung_nodules.service.database.address import is_embedded
 from lung_nodules.service.database.embedded import EmbeddedServer
 from lung_nodules.service.settings import CONFIG_VARIABLE, PREFIX, ServiceSettings
+from lung_nodules.service.starting import check_data_folder, check_desk, check_parts, join_address
 
 if TYPE_CHECKING:
     import uvicorn
@@ -34,7 +35,17 @@ logger = logging.getLogger(__name__)
 LIFELINE_VARIABLE = "LUNG_NODULES_LIFELINE"  # number of the pipe's descriptor
 _QUICK_S = 5.0  # a child that lived shorter is started again later and later
 _LONGEST_PAUSE_S = 30.0
+_FIRST_S = 60.0  # a first start that is refused within it is wrong by how the service is set up, not by what changed
+_REFUSED = (ExitCode.BAD_USAGE, ExitCode.BAD_MODEL)
 _LAST_S = 5.0
+
+
+class PartRefused(Refusal):
+    """A part of the service cannot run as it is set up; it has said why."""
+
+    def __init__(self, name: str, exit_code: ExitCode) -> None:
+        super().__init__("part-refused", f"The service ends, because its part {name} cannot start.")
+        self.exit_code = exit_code
 
 
 @dataclass
@@ -46,6 +57,7 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     next_start_at: float = 0.0
+    num_starts: int = 0
     quick_deaths: int = field(default=0)
 
 
@@ -58,14 +70,20 @@ def supervise(settings: ServiceSettings, parts: frozenset[str], demo: Path | Non
         demo: DICOM files of a study that an empty service begins with.
 
     Raises:
-        UsageRefusal: ``data-folder-in-use``, or what keeps the database from starting.
+        UsageRefusal: ``data-folder-in-use``, ``data-folder-unusable``, ``address-unusable``, or what keeps the database
+            from starting.
+        ModelRefusal: A model is missing, altered or does not fit.
+        PartRefused: A part ended with such a refusal when it was first started.
     """
+    check_data_folder(settings.data_folder)
     if parts == {"api"}:
+        check_parts(settings, parts)
         run_api(settings)
         return
     if parts == {"listener"}:
         from lung_nodules.service.jobs.listening import run_listener
 
+        check_parts(settings, parts)
         run_listener(settings)
         return
     Supervisor(settings, parts, demo).run()
@@ -84,7 +102,7 @@ class Supervisor:
         self._lifeline: tuple[int, int] = os.pipe()
 
     def run(self) -> None:
-        """Start everything, and keep it running."""
+        """Look whether everything can start, start it, and keep it running."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         run_folder = self._settings.data_folder / "run"
@@ -92,8 +110,11 @@ class Supervisor:
         children: list[Child] = []
         with _lock(run_folder / f"{self._name}.lock"):
             try:
+                check_parts(self._settings, self._parts)
                 if self._server is not None:
                     self._server.start()
+                if self._parts != {"database"}:
+                    check_desk(self._settings)
                 config = self._write_settings(run_folder)
                 children = self._children(config)
                 self._announce()
@@ -125,7 +146,7 @@ class Supervisor:
     def _announce(self) -> None:
         if "api" not in self._parts:
             return
-        address = f"http://{self._settings.host}:{self._settings.port}"
+        address = f"http://{join_address(self._settings.host, self._settings.port)}"
         sys.stderr.write(f"The service is at {address}\n")
         if self._demo is not None:
             from lung_nodules.service.demo import submit_demo
@@ -150,6 +171,7 @@ class Supervisor:
             order, env=self._environment(), pass_fds=(descriptor,), stdin=subprocess.DEVNULL, start_new_session=True
         )
         child.started_at = time.monotonic()
+        child.num_starts += 1
 
     def _environment(self) -> Mapping[str, str]:
         """Ours, but settings come from the file alone."""
@@ -158,12 +180,14 @@ class Supervisor:
 
     def _bury(self, child: Child) -> None:
         assert child.process is not None
-        lived_s = time.monotonic() - child.started_at
+        lived_s, code = time.monotonic() - child.started_at, child.process.returncode
+        child.process = None
+        if child.num_starts == 1 and lived_s < _FIRST_S and code in _REFUSED:
+            raise PartRefused(child.name, ExitCode(code))
         child.quick_deaths = child.quick_deaths + 1 if lived_s < _QUICK_S else 0
         pause_s = min(0.5 * 2.0**child.quick_deaths, _LONGEST_PAUSE_S) if child.quick_deaths else 0.0
         child.next_start_at = time.monotonic() + pause_s
-        logger.error("%s ended with code %s; it is started again", child.name, child.process.returncode)
-        child.process = None
+        logger.error("%s ended with code %s; it is started again", child.name, code)
 
     def _end(self, children: Sequence[Child]) -> None:
         """The children first, with the time that a study may need to be put back; the database last."""
@@ -182,10 +206,17 @@ class Supervisor:
 
 
 def run_api(settings: ServiceSettings) -> None:
-    """Serve the API and the page until SIGTERM or SIGINT."""
+    """Serve the API and the page until SIGTERM or SIGINT.
+
+    Raises:
+        UsageRefusal: As of `create_app` and `open_desk`.
+        ModelRefusal: A model is missing.
+    """
     import uvicorn
 
-    uvicorn.Server(server_config(settings)).run()
+    server = uvicorn.Server(server_config(settings))
+    check_desk(settings)  # a refusal: within the server it would be a traceback
+    server.run()
 
 
 def server_config(settings: ServiceSettings) -> uvicorn.Config:

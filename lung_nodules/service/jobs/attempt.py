@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from lung_nodules.errors import Refusal
+from lung_nodules.errors import ExitCode, Refusal
 from lung_nodules.service.database.pool import Pool
 from lung_nodules.service.jobs import duplicates, ledger
 from lung_nodules.service.jobs.child_link import ChildCrashed, ChildLink, StepRefused
@@ -34,6 +34,14 @@ _NOT_DONE = {Step.fetch: "The study was not fetched", Step.store: "The results w
 
 class _CancelRequested(Exception):  # noqa: N818  # a wish
     """Somebody wants the job to end."""
+
+
+class WorkerUnfit(Refusal):
+    """No study can be read here, because of this worker's own models or settings; another one may be well."""
+
+    def __init__(self, reason: Reason, exit_code: ExitCode) -> None:
+        super().__init__(reason.code, reason.sentence, reason.advice)
+        self.exit_code = exit_code
 
 
 def _out_of_time(at: Step, limit_s: float) -> Exception:
@@ -64,7 +72,11 @@ class Reader:
         await self._link.kill()
 
     async def read(self, job_id: UUID, ticket: int | None) -> None:
-        """Make an attempt at a job, if the ticket is the job's."""
+        """Make an attempt at a job, if the ticket is the job's.
+
+        Raises:
+            WorkerUnfit: The job waits for another attempt, and this worker must not make one.
+        """
         attempt = await patiently(lambda: ledger.claim(self._pool, job_id, ticket))
         if attempt is None:
             return
@@ -96,6 +108,8 @@ class Reader:
             if not isinstance(error, StepRefused):  # else the child waits for its next order
                 await self._link.kill()
             await self._end_without_result(attempt, error)
+            if isinstance(error, StepRefused) and error.exit_code is not None:
+                raise WorkerUnfit(error.reason, error.exit_code) from error
         finally:
             await self._stop(work)
             await self._stop(beats)
@@ -142,7 +156,7 @@ class Reader:
             models_hash = await asyncio.to_thread(hash_models, self._settings)
         except Refusal as refusal:
             reason = Reason(code=refusal.code, sentence=refusal.sentence, advice=refusal.advice)
-            raise StepRefused(reason, heals=False, is_input=False) from refusal
+            raise StepRefused(reason, heals=True, is_input=False, exit_code=refusal.exit_code) from refusal
         if await self._is_duplicate(attempt, partial(duplicates.learn_models, self._pool, attempt, models_hash)):
             return None
         return replace(attempt, job=attempt.job.model_copy(update={"models_hash": models_hash}))

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lung_nodules.archive.refusals import ArchiveRefusal
-from lung_nodules.errors import InputRefusal, InternalError, OutputRefusal, Refusal
+from lung_nodules.errors import InputRefusal, InternalError, ModelRefusal, OutputRefusal, Refusal
 from lung_nodules.execution import set_up_logging
 from lung_nodules.progress import Advance
 from lung_nodules.service.jobs.model import Job
@@ -37,7 +37,8 @@ _WEIGHTS = {
     **{"networks": 2, "instances": 4, "series": 4, "volume": 8, "lungs": 18, "quality": 1, "detection": 30},
     **{"segmentation": 20, "nodules": 2, "classification": 6, "report": 1, "results": 8},
 }
-_HEALING = ("output-not-written", "connection-broken", "models-changed")  # beside those of archives
+# Beside those of archives.
+_HEALING = ("output-not-written", "connection-broken", "models-changed", "archive-not-configured")
 _DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)  # full, or a share that is away
 _PR_SET_PDEATHSIG = 1
 
@@ -150,11 +151,12 @@ def _do(steps: Steps, order: Mapping[str, Any], progress: TellingProgress) -> Ma
 
 
 def _describe(refusal: Refusal, *, is_lasting: bool = True) -> dict[str, Any]:
-    """A refusal as data: `heals` tells whether the same can succeed later, `input` whether the study is at fault."""
+    """A refusal as data, as `StepRefused` has it."""
     reason = {"code": refusal.code, "sentence": refusal.sentence, "advice": refusal.advice}
-    heals = (isinstance(refusal, ArchiveRefusal) and refusal.heals) or refusal.code in _HEALING
+    is_ours = isinstance(refusal, ModelRefusal) or refusal.code == "bad-settings"
+    heals = is_ours or (isinstance(refusal, ArchiveRefusal) and refusal.heals) or refusal.code in _HEALING
     at_fault = is_lasting and (isinstance(refusal, InputRefusal) or refusal.code == "study-not-found")
-    return {"refused": reason, "heals": heals, "input": at_fault}
+    return {"refused": reason, "heals": heals, "input": at_fault, "exit_code": refusal.exit_code if is_ours else None}
 
 
 def _write(answers: IO[str], order: Mapping[str, Any], answer: Mapping[str, Any]) -> None:

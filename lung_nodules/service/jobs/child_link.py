@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from lung_nodules.errors import ExitCode
 from lung_nodules.service.jobs.model import Job, Reason
 from lung_nodules.service.settings import ServiceSettings
 
@@ -33,13 +34,15 @@ class StepRefused(Exception):  # noqa: N818  # a refusal of the child's, carried
         reason: For the user.
         heals: Whether the same may succeed later.
         is_input: Whether the study is at fault.
+        exit_code: Of the worker, where its own models or settings are at fault: it has to end.
     """
 
-    def __init__(self, reason: Reason, *, heals: bool, is_input: bool) -> None:
+    def __init__(self, reason: Reason, *, heals: bool, is_input: bool, exit_code: ExitCode | None = None) -> None:
         super().__init__(reason.code)
         self.reason = reason
         self.heals = heals
         self.is_input = is_input
+        self.exit_code = exit_code
 
 
 class ChildLink:
@@ -88,8 +91,7 @@ class ChildLink:
                 if "share" in answer:
                     await tell(answer["share"], answer["stage"])
                 elif "refused" in answer:
-                    reason = Reason.model_validate(answer["refused"])
-                    raise StepRefused(reason, heals=answer["heals"], is_input=answer["input"])
+                    raise _read_refusal(answer)
                 else:
                     return dict(answer["result"])
         except (ConnectionError, ValueError):  # it died while we wrote, or in the middle of a line
@@ -134,3 +136,9 @@ class ChildLink:
             process.kill()
             code = await process.wait()
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+
+
+def _read_refusal(answer: Mapping[str, Any]) -> StepRefused:
+    reason, code = Reason.model_validate(answer["refused"]), answer["exit_code"]
+    exit_code = None if code is None else ExitCode(code)
+    return StepRefused(reason, heals=answer["heals"], is_input=answer["input"], exit_code=exit_code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lung_nodules import __version__
 from lung_nodules.execution import digest_setup, read_line_settings
+from lung_nodules.networks.record import load_models
 from lung_nodules.service.settings import ServiceSettings, WorkersSettings
 from lung_nodules.stages.identifiers import digest_text
 
@@ -20,3 +21,15 @@ def hash_models(settings: ServiceSettings) -> str:
     if settings.workers.analysis != LINE_ANALYSIS:
         return digest_text(["analysis", settings.workers.analysis, __version__])
     return digest_setup(settings.models_folder, read_line_settings(settings.line_config))
+
+
+def check_models(settings: ServiceSettings) -> None:
+    """Refuse models, weights included, and settings of the line with which no study could be read.
+
+    Raises:
+        ModelRefusal: A model is missing, altered or does not fit.
+        UsageRefusal: ``bad-settings``.
+    """
+    if settings.workers.analysis == LINE_ANALYSIS:
+        read_line_settings(settings.line_config)
+        load_models(settings.models_folder)

@@ -42,7 +42,7 @@ class ServiceSettings(BaseSettings):
     )
 
     host: str = Field("127.0.0.1", description="Address of the API.")
-    port: int = Field(8080, ge=0, le=65535, description="Port of the API.")
+    port: int = Field(8080, ge=1, le=65535, description="Port of the API.")
     published: str | None = Field(
         None, description="ADDRESS:PORT by which a proxy in front offers the API; held to the same rule as `host`."
     )

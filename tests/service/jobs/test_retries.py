@@ -106,3 +106,10 @@ def test_an_archive_that_is_too_slow_is_no_crash_of_the_study(make, run):
     assert (job.state, job.reason.code, job.crashes) == (JobState.failed, "time-limit", 0)
     assert job.reason.sentence == "The study was not fetched within 2 s."
     assert job.attempts > 2
+
+
+@pytest.mark.service
+def test_an_archive_that_this_worker_does_not_know_yet_is_asked_for_again(make, run):
+    job = run(read_to_its_end(make(workers={"heal_within_s": 2, "longest_retry_s": 0.4})))
+    assert (job.state, job.reason.code) == (JobState.failed, "archive-not-configured")
+    assert job.attempts > 2
