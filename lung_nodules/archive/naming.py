@@ -14,13 +14,18 @@ from lung_nodules.stages.study import digest_identity
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")  # PS3.5 9.1, leading zeros tolerated
 
 
+def is_uid(text: str) -> bool:
+    """Whether a text is a UID."""
+    return len(text) <= 64 and _UID.fullmatch(text) is not None
+
+
 def check_uid(uid: str) -> str:
     """Give a UID back if it may stand in an address or a query.
 
     Raises:
         ArchiveRefusal: ``bad-uid``.
     """
-    if len(uid) > 64 or not _UID.fullmatch(uid):
+    if not is_uid(uid):
         raise ArchiveRefusal("bad-uid", "A UID holds digits and dots alone, at most 64 of them.")
     return uid
 

@@ -17,9 +17,8 @@ from datetime import date
 import anyio
 import anyio.to_thread
 
-from lung_nodules.archive.naming import check_uid
+from lung_nodules.archive.naming import is_uid
 from lung_nodules.archive.protocol import StudyEntry, StudyQuery
-from lung_nodules.archive.refusals import ArchiveRefusal
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.service.api.schemas import StudiesAsked, StudiesPage, StudyFound
 from lung_nodules.service.settings import ServiceSettings
@@ -52,7 +51,7 @@ async def search_archive(settings: ServiceSettings, name: str, asked: StudiesAsk
         max_num_studies=MAX_SORTED + 1,
     )
     entries = await anyio.to_thread.run_sync(_search, settings, name, query, limiter=_at_a_time)
-    shown = [entry for entry in entries[:MAX_SORTED] if _has_uid(entry)]
+    shown = [entry for entry in entries[:MAX_SORTED] if is_uid(entry.study_instance_uid)]
     if num_odd := min(len(entries), MAX_SORTED) - len(shown):
         logger.warning("A search of the archive %s leaves out studies without a valid UID: %d.", name, num_odd)
     return _page(shown, after, asked.limit, is_cut=len(entries) > MAX_SORTED)
@@ -63,14 +62,6 @@ def _search(settings: ServiceSettings, name: str, query: StudyQuery) -> list[Stu
 
     with open_archive(settings.archives[name], name) as archive:
         return list(archive.find_studies(query))
-
-
-def _has_uid(entry: StudyEntry) -> bool:
-    try:
-        check_uid(entry.study_instance_uid)
-    except ArchiveRefusal:
-        return False
-    return True
 
 
 def _page(entries: Iterable[StudyEntry], after: _Place | None, limit: int, *, is_cut: bool) -> StudiesPage:

@@ -67,7 +67,7 @@ class Steps:
 
         Raises:
             ArchiveRefusal: It cannot be had; `heals` tells whether later.
-            InputRefusal: ``several-studies``.
+            InputRefusal: ``several-studies``, ``invalid-uid``.
             UsageRefusal: ``input-not-found``, ``archive-not-configured``.
         """
         if job.source.kind == "archive":
@@ -164,9 +164,9 @@ class Steps:
         """The study whose CT a folder holds, and the hash of all CT images in it.
 
         Raises:
-            InputRefusal: ``several-studies``: a job has one key, one result and one report.
+            InputRefusal: ``several-studies``: a job has one key, one result and one report; ``invalid-uid``.
         """
-        from lung_nodules.archive.naming import hash_content_of
+        from lung_nodules.archive.naming import hash_content_of, is_uid
         from lung_nodules.stages.instances import read_instances
 
         found = read_instances(folder, read_line_settings(self._settings.line_config)).found
@@ -177,7 +177,10 @@ class Steps:
             raise InputRefusal("several-studies", sentence, "Send each study by itself.")
         if not studies or "" in studies:
             return "", ""
-        return studies.pop(), hash_content_of(images)
+        uid = studies.pop()
+        if not is_uid(uid):
+            raise InputRefusal("invalid-uid", "The Study Instance UID holds what a UID cannot hold.")
+        return uid, hash_content_of(images)
 
 
 def _read_earlier(fields: Mapping[str, Any] | None) -> EarlierDocument | None:
