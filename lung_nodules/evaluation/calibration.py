@@ -2,7 +2,7 @@
 
 Throughout, `positive` is a yes or no a row and `probability` a value of 0-1 a row. scikit-learn gives the Brier score
 and the regression. The bins are our own, as its `calibration_curve` makes the same ones but does not say how many rows
-each holds, which ECE needs; so is the temperature, one root to find, as scikit-learn has it only inside a classifier.
+each holds, which ECE needs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from lung_nodules.evaluation.figures import Figure, FigureUndefinedError
 
 NUM_BINS = 15
 PROBABILITY_LIMIT = 1e-6  # a logit is taken of nothing nearer to 0 or 1
-TEMPERATURE_RANGE = (0.05, 20.0)
 NAN = float("nan")
 
 
@@ -107,38 +106,6 @@ def calibration_line(positive: YesNo, probability: Values) -> CalibrationLine:
 
     line = LogisticRegression(C=np.inf, max_iter=1000).fit(logits[:, None], truth)
     return CalibrationLine(float(line.coef_[0, 0]), intercept)
-
-
-def fit_temperature(logits: Values, labels: Values) -> float:
-    """The temperature by which logits are divided so that the cross-entropy is least (Guo 2017, arXiv 1706.04599).
-
-    The cross-entropy is convex in 1 / temperature, so that its derivative has one root. To be fitted on
-    validation patients only.
-
-    Args:
-        logits: (row,) of one head, before the sigmoid.
-        labels: (row,) 0-1; a share, as of the readers' votes, is allowed.
-
-    Returns:
-        Within `TEMPERATURE_RANGE`; its upper end where the logits say nothing or the reverse of the labels, its lower
-        end where they are always right.
-
-    Raises:
-        ValueError: There is no row, or the shapes differ.
-    """
-    scores, truth = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.float64)
-    if scores.shape != truth.shape or scores.ndim != 1 or not len(scores):
-        raise ValueError(f"one logit and one label a row are needed, not {scores.shape} and {truth.shape}")
-
-    def slope(sharpness: float) -> float:
-        return float((scores * (expit(scores * sharpness) - truth)).sum())
-
-    coldest, hottest = TEMPERATURE_RANGE
-    if slope(1 / hottest) >= 0:
-        return hottest
-    if slope(1 / coldest) <= 0:
-        return coldest
-    return 1 / float(brentq(slope, 1 / hottest, 1 / coldest))
 
 
 def _do_not_overlap(truth: npt.NDArray[np.bool_], logits: Floats) -> bool:

@@ -11,11 +11,9 @@ from scipy.special import expit, logit
 from sklearn.calibration import calibration_curve
 
 from lung_nodules.evaluation.calibration import (
-    TEMPERATURE_RANGE,
     brier,
     calibration_line,
     ece,
-    fit_temperature,
     perfect_ece,
     reliability,
 )
@@ -71,17 +69,12 @@ def test_a_model_that_is_right() -> None:
     assert ece(POSITIVE, PROBABILITY) < 0.02
     line = calibration_line(POSITIVE, PROBABILITY)
     assert (line.slope, line.intercept) == (pytest.approx(1, abs=0.05), pytest.approx(0, abs=0.05))
-    assert fit_temperature(logit(PROBABILITY), POSITIVE) == pytest.approx(1, abs=0.05)
 
 
-def test_a_model_that_is_too_sure_has_a_slope_below_one_and_is_cooled() -> None:
-    logits = 2 * logit(PROBABILITY)
-    sure = expit(logits)
+def test_a_model_that_is_too_sure_has_a_slope_below_one() -> None:
+    sure = expit(2 * logit(PROBABILITY))
     assert calibration_line(POSITIVE, sure).slope == pytest.approx(0.5, abs=0.03)
     assert ece(POSITIVE, sure) > 0.05
-    temperature = fit_temperature(logits, POSITIVE)
-    assert temperature == pytest.approx(2, abs=0.1)
-    assert ece(POSITIVE, expit(logits / temperature)) < 0.02
 
 
 def test_a_model_that_says_too_much_has_an_intercept_below_zero() -> None:
@@ -117,29 +110,3 @@ def test_a_probability_lies_in_bounds() -> None:
         ece([True], [1.2])
     with pytest.raises(ValueError, match="a row are needed"):
         brier([True], [0.2, 0.3])
-
-
-def test_temperature_takes_shares_of_votes() -> None:
-    logits = np.array([-2.0, 0.5, 3.0])
-    assert fit_temperature(logits, expit(logits / 1.7)) == pytest.approx(1.7)
-
-
-def test_temperature_stays_in_its_range() -> None:
-    coldest, hottest = TEMPERATURE_RANGE
-    assert fit_temperature([-3, 3], [0, 1]) == coldest  # always right
-    assert fit_temperature([-3, 3], [1, 0]) == hottest  # always wrong
-    with pytest.raises(ValueError, match="a row are needed"):
-        fit_temperature([], [])
-
-
-@MANY
-@given(hnp.arrays(float, 12, elements=st.floats(-6, 6)), st.lists(st.booleans(), min_size=12, max_size=12))
-def test_no_other_temperature_has_a_lower_cross_entropy(logits: np.ndarray, labels: list[bool]) -> None:
-    best = fit_temperature(logits, labels)
-    others = np.geomspace(*TEMPERATURE_RANGE, 30)
-
-    def cross_entropy(temperature: float) -> float:
-        scaled = logits / temperature
-        return float(np.mean(np.logaddexp(0, scaled) - scaled * np.array(labels)))
-
-    assert cross_entropy(best) <= min(map(cross_entropy, others)) + 1e-9
