@@ -151,15 +151,6 @@ def specificity(positive: YesNo, values: Values, threshold: float) -> float:
     return confusion(positive, values, threshold).specificity
 
 
-def sensitivity_at_specificity(positive: YesNo, values: Values, least: float) -> float:
-    """The best sensitivity of any threshold whose specificity is at least so high; NaN where one class is missing."""
-    truth, scores = _rows(positive, values)
-    if truth.all() or not truth.any():
-        return NAN
-    curve = roc_curve(truth, scores)
-    return float(curve.y[1 - curve.x >= least - 1e-12].max())
-
-
 def _rows(positive: YesNo, values: Values) -> tuple[npt.NDArray[np.bool_], Floats]:
     truth, scores = np.asarray(positive, dtype=np.bool_), np.asarray(values, dtype=np.float64)
     if truth.shape != scores.shape or truth.ndim != 1:

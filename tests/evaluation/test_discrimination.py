@@ -17,7 +17,6 @@ from lung_nodules.evaluation.discrimination import (
     pr_curve,
     roc_curve,
     sensitivity,
-    sensitivity_at_specificity,
     specificity,
 )
 
@@ -52,11 +51,6 @@ def test_counts_at_a_threshold_by_hand() -> None:
     assert f1(POSITIVE, VALUES, 0.7) == 2 / 3
 
 
-def test_sensitivity_at_specificity_by_hand() -> None:
-    assert sensitivity_at_specificity(POSITIVE, VALUES, 1.0) == pytest.approx(1 / 3)
-    assert sensitivity_at_specificity(POSITIVE, VALUES, 0.5) == 1
-
-
 def test_curves_end_where_they_must() -> None:
     roc = roc_curve(POSITIVE, VALUES)
     assert (roc.x[0], roc.y[0], roc.x[-1], roc.y[-1]) == (0, 0, 1, 1)
@@ -70,7 +64,6 @@ def test_one_class_has_no_area() -> None:
     assert np.isnan(auc([True, True], [1, 2]))
     assert np.isnan(auc([False], [1]))
     assert np.isnan(average_precision([False], [1]))
-    assert np.isnan(sensitivity_at_specificity([True], [1], 0.9))
     assert np.isnan(specificity([True], [1], 0))
     with pytest.raises(ValueError, match="both classes"):
         roc_curve([True], [1])
