@@ -3,6 +3,10 @@
 Most crops end in the slice direction where the readers' outlines do, so a cube needs slices that the crop does not
 have. Two ways are mixed: real lung of another scan, blended over a feather without loss (the seam must teach
 nothing), or the end slices repeated, without loss there.
+
+MONAI's random transforms are not used: each keeps a random state of its own, where one generator, seeded by the
+example's running number, draws all here; shift, turn, scale and spacing are one resampling by the line's `PatchGrid`;
+and none tells how far beyond the crop's end a voxel lies, which decides whether it is known, blended or lung.
 """
 
 from __future__ import annotations

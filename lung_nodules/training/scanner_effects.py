@@ -1,4 +1,8 @@
-"""What another scanner would have made of the same voxels: another kernel, thicker slices."""
+"""What another scanner would have made of the same voxels: another kernel, thicker slices.
+
+Not MONAI's, whose random transforms keep a random state of their own (see `cubes`), and whose low resolution
+(`RandSimulateLowResolution`) zooms all axes alike and averages no slices.
+"""
 
 from __future__ import annotations
 
