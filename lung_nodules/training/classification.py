@@ -30,6 +30,7 @@ from lung_nodules.training.classifier_shape import OUTPUTS, ClassifierShape
 from lung_nodules.training.cubes import CubeSettings, Excerpt, draw_excerpt, with_worn_edges
 from lung_nodules.training.loop import LoopSettings, Loss, Run, TensorBatch, fit, start_run
 from lung_nodules.training.mistakes import CropMistake, MiningSettings, Mistake
+from lung_nodules.training.needed import needed
 from lung_nodules.training.segmentation import WINDOW_HU, fed_by, sampling_weights, usable_crops
 from lung_nodules.training.soft_label_loss import soft_label_loss
 
@@ -85,7 +86,10 @@ class CandidateCubes(Dataset[TensorBatch]):
 
     Cubes with and without a nodule are made in the same way: most end above and below and are given other lung there
     or their end slices again, as many have their full context, and all have worn edges. Else the network would learn
-    the making.
+    the making. A nodule that nobody rated teaches what a nodule is, and nothing of its ratings.
+
+    Raises:
+        InputRefusal: ``too-few-nodules`` where no nodule trains, or none has a malignancy.
     """
 
     def __init__(
@@ -97,6 +101,7 @@ class CandidateCubes(Dataset[TensorBatch]):
     ) -> None:
         self.all_crops = crops
         self.crops = usable_crops(crops, settings.hu_steps_limit)
+        check_rated(self.crops)
         self.weights = sampling_weights(self.crops, settings.weight_by_readers, settings.iso_weight)
         self.backgrounds, self.negatives, self.settings = backgrounds, negatives, settings
 
@@ -107,7 +112,7 @@ class CandidateCubes(Dataset[TensorBatch]):
             target, known = np.zeros(len(OUTPUTS)), np.eye(1, len(OUTPUTS))[0]
             excerpt = self._negative(crop, rng)
         else:
-            target, known = soft_targets(crop), np.ones(len(OUTPUTS))
+            target, known = soft_targets(crop)
             excerpt = Excerpt.of_nodule(crop)
         cube = draw_excerpt(excerpt, self.backgrounds, self.settings.cube, rng)
         return _example(with_worn_edges(cube.hu, self.settings.worn_voxels, rng), target, known)
@@ -127,18 +132,33 @@ class CandidateCubes(Dataset[TensorBatch]):
         return background, background.lung_ijk[int(rng.integers(len(background.lung_ijk)))]
 
 
-def soft_targets(crop: NoduleCrop) -> npt.NDArray[np.float64]:
-    """The targets of OUTPUTS, 0-1: a nodule, and the mean ratings on their scales."""
+def check_rated(crops: Sequence[NoduleCrop]) -> None:
+    """Check that the malignancy of one of the nodules is rated.
+
+    Raises:
+        InputRefusal: ``too-few-nodules``.
+    """
+    rated = (crop for crop in crops if np.isfinite(crop.ratings["malignancy"]))
+    needed(rated, "on the training side whose malignancy is rated")
+
+
+def soft_targets(crop: NoduleCrop) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The targets of OUTPUTS, 0-1: a nodule, and the mean ratings on their scales; and which are known, 1 or 0.
+
+    A rating that nobody gave has the target 0, as NaN would pass through a mask: NaN times 0 is NaN.
+    """
     ratings = [(crop.ratings[name] - low) / (high - low) for name, (low, high) in _SCALES.items()]
-    return np.asarray(np.clip(np.array([1.0, *ratings]), 0, 1))
+    targets = np.array([1.0, *ratings])
+    known = np.isfinite(targets)
+    return np.clip(np.where(known, targets, 0.0), 0, 1), known.astype(np.float64)
 
 
 def positive_shares(
     crops: Sequence[NoduleCrop], weights: npt.NDArray[np.float64], negative_share: float
 ) -> tuple[float, float]:
-    """How much of a batch is positive: nodules among cubes, and the mean malignancy target among nodules."""
-    malignancy = float(np.sum(weights * np.array([soft_targets(crop)[1] for crop in crops])))
-    return 1 - negative_share, malignancy
+    """How much of a batch is positive: nodules among cubes, and the mean malignancy target among rated nodules."""
+    targets, known = np.array([soft_targets(crop) for crop in crops])[:, :, OUTPUTS.index("malignancy")].T
+    return 1 - negative_share, float(np.average(targets, weights=weights * known))
 
 
 def train_classifier(
@@ -165,6 +185,9 @@ def train_classifier(
         folder: For the checkpoint and the log.
         progress: Told of each step.
         resume: Go on from the folder's checkpoint.
+
+    Raises:
+        InputRefusal: ``too-few-nodules`` where no nodule trains, or none has a malignancy.
     """
     run = start_run(network, settings)
     if resume:

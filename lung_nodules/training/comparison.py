@@ -28,7 +28,7 @@ from lung_nodules.progress import Progress
 from lung_nodules.settings import RuntimeSettings
 from lung_nodules.training.recipes import teach_segmentation
 from lung_nodules.training.segmentation import SegmentationTraining
-from lung_nodules.training.workshop import Workshop, well_read
+from lung_nodules.training.workshop import Workshop, tuning_nodules
 
 FLIPS = 8
 RUNS = {48: 15, 96: 5}  # voxels along a side: timed runs; the outliner's cube and the finder's window
@@ -41,7 +41,7 @@ class Compared:
     variant: Variant
     channels: tuple[int, ...]
     num_parameters: int
-    dice: Figure  # centre known to 2 mm, validation nodules of >= 3 masks, native grid
+    dice: Figure  # centre known to 2 mm, native grid, see `tuning_nodules`
     milliseconds: dict[int, float]  # of one cube by its side in voxels, median
     minutes: str  # wall time of its training
     runtime: str
@@ -63,8 +63,11 @@ def compare_variants(
         settings: For all, but that `nnunet` has the channels of its plan.
         runtime: What is timed.
         progress: Told of the training.
+
+    Raises:
+        InputRefusal: ``too-few-nodules`` where no outlined nodule trains, or none tunes.
     """
-    judged = well_read(read_crops(workshop.crops, [Split.VALIDATION]))
+    judged = tuning_nodules(read_crops(workshop.crops, [Split.VALIDATION]))
     for variant in variants:
         channels = NNUNET_CHANNELS if variant == "nnunet" else settings.channels
         changed = settings.model_copy(update={"variant": variant, "channels": channels})

@@ -121,7 +121,7 @@ def train_finder(
 
     Args:
         crops: Nodules that train.
-        validation: Nodules of other patients, for the log.
+        validation: Outlined nodules of other patients: the share that is found is the figure ``found`` of the log.
         backgrounds: Scans that train.
         settings: See `DetectionTraining`.
         folder: For the checkpoint and the log.
@@ -130,6 +130,7 @@ def train_finder(
         resume: Go on from the folder's checkpoint, and with what was mined until then.
 
     Raises:
+        InputRefusal: ``too-few-nodules`` where no nodule trains.
         UsageRefusal: ``initial-unfit``, or what `fit` and `Run.resume` refuse.
     """
     torch.manual_seed(settings.loop.seed)
@@ -137,14 +138,13 @@ def train_finder(
     run = start_run(channels_last(network), settings)
     if resume:
         run.resume(folder / "checkpoint.pt")
-    judged = [crop for crop in validation if crop.num_masks >= 3 and crop.kind == "slices"]
     for end in _ends_of_rounds(settings):
         if run.step <= end:
             fit(
                 run,
                 FinderCubes(crops, backgrounds, kept_mistakes(run), settings),
                 outline_loss(settings.cross_entropy_weight, settings.loss),
-                lambda network: {"found": float(np.mean(found_crops(network, judged, settings)))},
+                lambda network: _share_found(network, validation, settings),
                 settings.loop,
                 folder,
                 progress,
@@ -170,6 +170,11 @@ def _mine_more(run: Run, backgrounds: Sequence[Background], settings: DetectionT
     found = mine(run.average.module, backgrounds, WINDOW_HU, settings.mining, progress)
     rows = [*run.kept.get("mistakes", ()), *(astuple(one) for one in found)]
     run.kept = {"mistakes": rows, "mined_at": run.step}
+
+
+def _share_found(network: nn.Module, crops: Sequence[NoduleCrop], settings: DetectionTraining) -> dict[str, float]:
+    """The figure of the log; none without crops, as in a fold whose patients have no nodule that is well read."""
+    return {"found": float(np.mean(found_crops(network, crops, settings)))} if crops else {}
 
 
 def found_crops(network: nn.Module, crops: Sequence[NoduleCrop], settings: DetectionTraining) -> list[float]:

@@ -141,12 +141,13 @@ def find_out_of_fold(
             [crops[number] for number in fold.other_crops],
             [backgrounds[number] for number in fold.other_backgrounds],
         )
-        run = train_finder(others, held, scans, recipe, own, progress, resume=resume and has_checkpoint(own))
+        judged = well_read(held)
+        run = train_finder(others, judged, scans, recipe, own, progress, resume=resume and has_checkpoint(own))
         network = run.average.module
         for one in mine_crops(network, held, WINDOW_HU, settings.cube.spacing_mm, settings.mining, progress):
             in_crops.append(CropMistake(fold.held_crops[one.crop], one.center_ijk, one.score))
         unseen = [backgrounds[number] for number in fold.held_backgrounds]
-        threshold = threshold_that_keeps(kept_share, candidate_scores(network, well_read(held), recipe))
+        threshold = threshold_that_keeps(kept_share, candidate_scores(network, judged, recipe))
         limits = settings.mining.model_copy(update={"threshold": min(settings.mining.threshold, threshold)})
         for mistake in mine(network, unseen, WINDOW_HU, limits, progress):
             in_scans.append(Mistake(fold.held_backgrounds[mistake.background], mistake.center_ijk, mistake.score))

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from lung_nodules.cohorts.crops import NoduleCrop
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.evaluation.crops import crop_dice
 from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.build import load_network
-from lung_nodules.networks.record import Kind, ModelRecord, load_model
+from lung_nodules.networks.record import Kind, ModelRecord, Score, load_model
 from lung_nodules.progress import Progress, SilentProgress
 from lung_nodules.training.classification import ClassificationTraining
 from lung_nodules.training.classification_recipe import teach_classification
@@ -32,7 +33,14 @@ from lung_nodules.training.segmentation import (
     train_outliner,
     unet_architecture,
 )
-from lung_nodules.training.workshop import Workshop, find_pseudo_crops, read_cohort, read_scans, well_read
+from lung_nodules.training.workshop import (
+    Workshop,
+    find_pseudo_crops,
+    read_cohort,
+    read_scans,
+    tuning_nodules,
+    well_read,
+)
 
 __all__ = [
     "Workshop",
@@ -82,14 +90,19 @@ def _teach(kind: Kind, workshop: Workshop, assignments: Sequence[str], progress:
 
 
 def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progress: Progress) -> ModelRecord:
-    """Train and publish the outliner, with what the models in hand find in unlabelled scans where some are named."""
+    """Train and publish the outliner, with what the models in hand find in unlabelled scans where some are named.
+
+    Raises:
+        InputRefusal: ``too-few-nodules`` where no outlined nodule trains, or none tunes.
+    """
     crops, validation, test = read_cohort(workshop)
+    tuning = tuning_nodules(validation)
     crops += find_pseudo_crops(workshop, (*crops, *validation, *test), settings.pseudo, progress)
     backgrounds = read_scans(workshop, settings.cube.spacing_mm)
     initial = load_model(workshop.initial) if workshop.initial else None
     run = train_outliner(
         crops,
-        validation,
+        tuning,
         backgrounds,
         settings,
         workshop.run,
@@ -98,14 +111,9 @@ def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progr
         resume=workshop.resume,
     )
     network, judged = run.average.module, well_read(test)
-    threshold = choose_threshold(network, well_read(validation), fed_by(settings.cube), FULL_FLIPS // 2)
+    threshold = choose_threshold(network, tuning, fed_by(settings.cube), FULL_FLIPS // 2)
     dices = crop_dice(reader(network), judged, fed_by(settings.cube), threshold, FULL_FLIPS)
-    score = mean_score(
-        "dice, centre known to 2 mm",
-        "test crops of >= 3 masks, native grid",
-        [crop.patient_id for crop in judged],
-        dices,
-    )
+    scores = _mean_scores("dice, centre known to 2 mm", "test crops of >= 3 masks, native grid", judged, dices)
     return publish(
         workshop.models / "segmentation",
         network,
@@ -113,7 +121,7 @@ def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progr
         settings,
         crops,
         backgrounds,
-        [score],
+        scores,
         {
             "name": f"outliner-{settings.variant}-unet",
             "kind": "segmentation",
@@ -122,7 +130,7 @@ def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progr
             "architecture": unet_architecture(settings.variant, settings.channels, settings.deep_supervision),
             "outputs": ["nodule"],
             "operating_points": {
-                "default": {"threshold": threshold, "chosen_on": "validation patients: best mean Dice"}
+                "default": {"threshold": threshold, "chosen_on": f"{_in_words(tuning)}: best mean Dice"}
             },
             "default_operating_point": "default",
         },
@@ -131,14 +139,19 @@ def teach_segmentation(workshop: Workshop, settings: SegmentationTraining, progr
 
 
 def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: Progress) -> ModelRecord:
-    """Train and publish the finder; it starts from the outliner in the models folder where nothing else is named."""
+    """Train and publish the finder; it starts from the outliner in the models folder where nothing else is named.
+
+    Raises:
+        InputRefusal: ``too-few-nodules`` where no outlined nodule trains, or none tunes.
+    """
     crops, validation, test = read_cohort(workshop)
+    tuning = tuning_nodules(validation)
     backgrounds = read_scans(workshop, settings.cube.spacing_mm)
     backgrounds = (*backgrounds, *phantom_backgrounds(settings.phantoms, settings.cube.spacing_mm))
     initial = load_model(workshop.initial or workshop.models / "segmentation")
     run = train_finder(
         crops,
-        validation,
+        tuning,
         backgrounds,
         settings,
         workshop.run,
@@ -148,12 +161,8 @@ def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: P
     )
     network, judged = run.average.module, well_read(test)
     hits = found_crops(network, judged, settings)
-    score = mean_score(
-        f"sensitivity at {settings.judged_threshold}, one cube around the nodule, end slices repeated",
-        "test crops of >= 3 masks",
-        [crop.patient_id for crop in judged],
-        hits,
-    )
+    name = f"sensitivity at {settings.judged_threshold}, one cube around the nodule, end slices repeated"
+    scores = _mean_scores(name, "test crops of >= 3 masks", judged, hits)
     preprocessing = {
         "spacing_mm": settings.cube.spacing_mm,
         "window_hu": WINDOW_HU,
@@ -166,7 +175,7 @@ def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: P
         settings,
         crops,
         backgrounds,
-        [score],
+        scores,
         {
             "name": f"finder-{settings.variant}-unet",
             "kind": "detection",
@@ -182,6 +191,16 @@ def teach_detection(workshop: Workshop, settings: DetectionTraining, progress: P
         },
         started_from=initial,
     )
+
+
+def _mean_scores(name: str, cohort: str, judged: Sequence[NoduleCrop], values: Sequence[float]) -> list[Score]:
+    """The score on the test patients' nodules; none where they have none that is well read."""
+    return [mean_score(name, cohort, [crop.patient_id for crop in judged], values)] if judged else []
+
+
+def _in_words(tuning: Sequence[NoduleCrop]) -> str:
+    """What a record calls the nodules that tuned."""
+    return "validation patients" if well_read(tuning) else "validation patients, nodules of fewer than 3 masks"
 
 
 def teach_pretraining(workshop: Workshop, assignments: Sequence[str], progress: Progress) -> EncoderRecord | None:

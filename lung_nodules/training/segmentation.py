@@ -27,6 +27,7 @@ from lung_nodules.progress import Progress
 from lung_nodules.training.backgrounds import Background
 from lung_nodules.training.cubes import Cube, CubeSettings, draw_cube
 from lung_nodules.training.loop import LoopSettings, Run, TensorBatch, fit, start_run
+from lung_nodules.training.needed import needed
 from lung_nodules.training.outline_losses import LossName, outline_loss
 from lung_nodules.training.pseudo import PSEUDO, PseudoSettings
 from lung_nodules.training.unet_settings import UNetTraining, build_first
@@ -84,7 +85,7 @@ def train_outliner(
 
     Args:
         crops: Nodules that train.
-        validation: Nodules of other patients, for the log.
+        validation: Outlined nodules of other patients, one at least: their mean Dice is the figure ``dice`` of the log.
         backgrounds: Scans that train.
         settings: See `SegmentationTraining`.
         folder: For the checkpoint and the log.
@@ -93,6 +94,7 @@ def train_outliner(
         resume: Go on from the folder's checkpoint.
 
     Raises:
+        InputRefusal: ``too-few-nodules`` where no nodule trains.
         UsageRefusal: ``initial-unfit``, or what `fit` and `Run.resume` refuse.
     """
     torch.manual_seed(settings.loop.seed)
@@ -100,12 +102,12 @@ def train_outliner(
     run = start_run(channels_last(network), settings)
     if resume:
         run.resume(folder / "checkpoint.pt")
-    judged, fed = [crop for crop in validation if crop.num_masks >= 3 and crop.kind == "slices"], fed_by(settings.cube)
+    fed = fed_by(settings.cube)
     fit(
         run,
         NoduleCubes(crops, backgrounds, settings),
         outline_loss(settings.cross_entropy_weight, settings.loss),
-        lambda average: {"dice": float(np.mean(crop_dice(reader(average), judged, fed, LOG_THRESHOLD)))},
+        lambda average: {"dice": float(np.mean(crop_dice(reader(average), validation, fed, LOG_THRESHOLD)))},
         settings.loop,
         folder,
         progress,
@@ -126,8 +128,13 @@ def channels_last(network: nn.Module) -> nn.Module:
 
 
 def usable_crops(crops: Sequence[NoduleCrop], hu_steps_limit: int) -> list[NoduleCrop]:
-    """The crops whose HU can be trusted and whose consensus is not empty."""
-    return [crop for crop in crops if crop.hu_steps_max <= hu_steps_limit and crop.consensus.any()]
+    """The crops whose HU can be trusted and whose consensus is not empty.
+
+    Raises:
+        InputRefusal: ``too-few-nodules`` where there are none.
+    """
+    usable = (crop for crop in crops if crop.hu_steps_max <= hu_steps_limit and crop.consensus.any())
+    return needed(usable, "that trains, is outlined and has trusted HU")
 
 
 def sampling_weights(
@@ -155,7 +162,7 @@ def fed_by(cube: CubeSettings) -> Preprocessing:
 
 
 def choose_threshold(network: nn.Module, crops: Sequence[NoduleCrop], fed: Preprocessing, num_flips: int) -> float:
-    """The threshold with the best mean Dice."""
+    """The threshold with the best mean Dice over one crop and more."""
     read = reader(network)
     scores = []
     for crop in crops:

@@ -10,11 +10,13 @@ from pathlib import Path
 from lung_nodules.cohorts.crops import NoduleCrop, read_crops
 from lung_nodules.cohorts.split import Split
 from lung_nodules.errors import UsageRefusal
+from lung_nodules.evaluation.cohort_reading import MIN_MASKS
 from lung_nodules.networks.opened import open_networks
 from lung_nodules.networks.record import load_models
 from lung_nodules.progress import Progress
 from lung_nodules.settings import RuntimeSettings
 from lung_nodules.training.backgrounds import Background, BackgroundSettings, read_backgrounds
+from lung_nodules.training.needed import needed
 from lung_nodules.training.pseudo import PseudoSettings, read_pseudo_crops, write_pseudo_crops
 from lung_nodules.training.publishing import git_commit
 from lung_nodules.training.ranks import first_rank_first, this_rank
@@ -36,8 +38,16 @@ class Workshop:
 
 
 def read_cohort(workshop: Workshop) -> tuple[tuple[NoduleCrop, ...], ...]:
-    """The crops that train, tune and test."""
-    return tuple(read_crops(workshop.crops, [side]) for side in (Split.TRAIN, Split.VALIDATION, Split.TEST))
+    """The crops that train, tune and test.
+
+    Raises:
+        InputRefusal: ``no-crops``, ``bad-crops``; ``too-few-nodules`` where none that trains is outlined, and no
+            unlabelled scans stand in for them.
+    """
+    sides = tuple(read_crops(workshop.crops, [side]) for side in (Split.TRAIN, Split.VALIDATION, Split.TEST))
+    if workshop.pseudo is None:
+        needed((crop for crop in sides[0] if crop.consensus.any()), "with an outline on the training side")
+    return sides
 
 
 def read_scans(workshop: Workshop, spacing_mm: float) -> tuple[Background, ...]:
@@ -74,4 +84,18 @@ def find_pseudo_crops(
 
 def well_read(crops: Sequence[NoduleCrop]) -> list[NoduleCrop]:
     """Nodules that at least three readers outlined."""
-    return [crop for crop in crops if crop.num_masks >= 3 and crop.kind == "slices" and crop.consensus.any()]
+    return [crop for crop in _outlined(crops) if crop.num_masks >= MIN_MASKS]
+
+
+def tuning_nodules(validation: Sequence[NoduleCrop]) -> list[NoduleCrop]:
+    """The nodules by which weights and threshold are chosen: the well-read ones; without any, all that are outlined.
+
+    Raises:
+        InputRefusal: ``too-few-nodules`` where no nodule is outlined.
+    """
+    return well_read(validation) or needed(_outlined(validation), "with an outline on the validation side")
+
+
+def _outlined(crops: Sequence[NoduleCrop]) -> list[NoduleCrop]:
+    """Nodules on their scan's own grid with a consensus."""
+    return [crop for crop in crops if crop.kind == "slices" and crop.consensus.any()]
