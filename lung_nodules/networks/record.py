@@ -75,6 +75,7 @@ class LinearHead(_Part):
     scale: tuple[float, ...]
     weights: tuple[float, ...]
     intercept: float
+    threshold: float | None = Field(None, ge=0, le=1)  # from which on it says yes; None: of the operating points
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> Self:
@@ -227,7 +228,7 @@ def load_models(models_folder: Path) -> Models:
         ModelRefusal: As `load_model`; ``model-record-invalid`` also where a folder holds another kind of model.
     """
     if not models_folder.is_dir():
-        raise ModelRefusal("model-missing", "The models folder does not exist.", "Name it with -m.")
+        raise ModelRefusal("model-missing", f"There is no models folder {models_folder}.", "Name it with -m.")
     loaded = {kind: load_model(models_folder / kind) for kind in KINDS}
     for kind, model in loaded.items():
         if model.record.kind != kind:

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from lung_nodules.cohorts.covariates import read_cohort_covariates
-from lung_nodules.cohorts.crops import NoduleCrop, read_crops
+from lung_nodules.cohorts.crops import NoduleCrop, read_crops, read_rows
 from lung_nodules.cohorts.split import Split
+from lung_nodules.errors import InputRefusal
 from lung_nodules.evaluation.measured import (
     Measured,
     decided,
@@ -95,8 +96,12 @@ def teach_fusion(desk: Desk, covariates: Path | None, progress: Progress) -> Mod
         desk: Its models hold the classifier whose record is changed.
         covariates: What `read_cohort_covariates` reads; without it all are missing.
         progress: Told of each crop.
+
+    Raises:
+        InputRefusal: ``bad-covariates`` where they cannot be read or say nothing of any series of the crops;
+            ``too-few-nodules``, or what `read_crops` refuses.
     """
-    known = read_cohort_covariates(covariates) if covariates else {}
+    known = _read_covariates(covariates, desk.crops) if covariates else {}
     classifier = load_model(desk.models / "classification")
     heads = dict(classifier.record.heads)
     base = heads.get(ALONE, heads["suspicion"])
@@ -205,6 +210,13 @@ def _features(crops: Sequence[NoduleCrop], outliner: Model, progress: Progress) 
 
 def _read(folder: Path, sides: Sequence[Split]) -> list[NoduleCrop]:
     return [crop for crop in read_crops(folder, sides, ("slices",)) if is_rated(crop) and crop.consensus.any()]
+
+
+def _read_covariates(path: Path, crops: Path) -> dict[str, Covariates]:
+    known = read_cohort_covariates(path)
+    if not any(known.get(row["series_instance_uid"], Covariates()) != Covariates() for row in read_rows(crops)):
+        raise InputRefusal("bad-covariates", f"{path} says nothing of any series of the crops.")
+    return known
 
 
 def _with_covariates(nodules: Sequence[Measured], known: Mapping[str, Covariates]) -> list[Measured]:

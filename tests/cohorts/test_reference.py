@@ -21,7 +21,7 @@ from lung_nodules.cohorts.luna16 import luna16_sources, read_luna16
 from lung_nodules.cohorts.reference import choose_scans, write_reference_scans
 from lung_nodules.cohorts.scans import read_reference_labels, read_reference_scans
 from lung_nodules.cohorts.split import Split, split_of
-from lung_nodules.errors import OutputRefusal, UsageRefusal
+from lung_nodules.errors import InputRefusal, OutputRefusal, UsageRefusal
 from lung_nodules.progress import SilentProgress
 
 
@@ -90,6 +90,29 @@ class TestCommands:
         said = CliRunner().invoke(app, ["cohort", "reference", "luna16", *folders, "--fold", "3"])
         assert said.exit_code == 0, said.output
         assert "1 nodules of 2 patients (2 scans)" in said.output
+
+    def test_a_side_that_nobody_is_on_is_refused(self, tmp_path: Path) -> None:
+        patient = next(name for name in map("INVENTED-{}".format, range(99)) if split_of(name) is Split.TEST)
+        write_scan(tmp_path / "lidc", patient)
+        arguments = ["cohort", "reference", "lidc", str(tmp_path / "lidc"), str(tmp_path / "out"), "--side", "train"]
+        with pytest.raises(InputRefusal) as refused:
+            CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert refused.value.code == "no-patients"
+        assert refused.value.sentence == "No patient of the scans (1) is on the side train."
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize("out", [(), ("--out", "lists")])
+    def test_folds_without_subsets_are_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: tuple[str, ...]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        write_download(tmp_path / "luna")
+        for subset in ("subset3", "subset7"):
+            (tmp_path / "luna" / subset).rename(tmp_path / "luna" / f"of {subset}")
+        with pytest.raises(InputRefusal, match="luna holds no scan in a folder subset0 to subset9") as refused:
+            CliRunner().invoke(app, ["cohort", "folds", "luna", *out], catch_exceptions=False)
+        assert refused.value.code == "no-subsets"
+        assert not (tmp_path / "lists").exists()
 
     def test_an_unknown_side_is_refused(self, tmp_path: Path) -> None:
         write_scan(tmp_path / "lidc", "INVENTED-1")
