@@ -17,7 +17,7 @@ from lung_nodules.evaluation.evaluate import Evaluation
 from lung_nodules.evaluation.froc import FPS_PER_SCAN, Froc
 from lung_nodules.evaluation.key_slices import KeySlice
 from lung_nodules.evaluation.outlines import OutlineRow
-from lung_nodules.evaluation.suspicion import SUSPICION_THRESHOLD, Question
+from lung_nodules.evaluation.suspicion import Question
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +104,7 @@ def _scores(asked: Question) -> list[tuple[str, npt.NDArray[np.float64], str]]:
 
 
 def _confusion(canvas: Canvas, asked: Question) -> None:
-    counts = confusion(asked.positive, asked.suspicion, SUSPICION_THRESHOLD)
+    counts = confusion(asked.positive, asked.suspicion, asked.threshold)
     table = np.array(
         [
             [counts.num_true_negative, counts.num_false_positive],
@@ -115,7 +115,7 @@ def _confusion(canvas: Canvas, asked: Question) -> None:
     axes.imshow(table, cmap="Purples", vmin=0, vmax=max(int(table.max()) * 1.6, 1))
     for (row, column), count in np.ndenumerate(table):
         axes.text(column, row, str(count), ha="center", va="center", fontsize=18)
-    axes.set_xticks([0, 1], [f"below {SUSPICION_THRESHOLD:g}", f"from {SUSPICION_THRESHOLD:g}"])
+    axes.set_xticks([0, 1], [f"below {asked.threshold:g}", f"from {asked.threshold:g}"])
     axes.set_yticks([0, 1], ["below 3", "above 3"])
     axes.set_xlabel("suspicion as reported")
     axes.set_ylabel("readers' mean malignancy")

@@ -82,7 +82,8 @@ def evaluate_crops(
     rows = [_row_of(one) for one in judged]
     book = FigureBook()
     add_outline_figures(book, "segmentation", rows)
-    add_suspicion_figures(book, judged)
+    asked = questions(judged, models.classification.record.heads["suspicion"].threshold)
+    add_suspicion_figures(book, asked)
     if forest:
         add_forest_figures(book, judged, forest)
     about = {
@@ -106,7 +107,7 @@ def evaluate_crops(
         rows,
         [one.key_slice for one in judged],
         judged,
-        questions(judged)[ABOVE_BELOW],
+        asked[ABOVE_BELOW],
         curve,
     )
 

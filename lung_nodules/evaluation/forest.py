@@ -13,7 +13,7 @@ from lung_nodules.evaluation.book import FigureBook
 from lung_nodules.evaluation.bootstrap import bootstrap_figure, on_rows, paired_gain
 from lung_nodules.evaluation.crops import UNOUTLINED_SUSPICION, JudgedCrop
 from lung_nodules.evaluation.discrimination import accuracy, auc, f1
-from lung_nodules.evaluation.suspicion import ABOVE_BELOW, SUSPICION_THRESHOLD, questions
+from lung_nodules.evaluation.suspicion import ABOVE_BELOW, questions
 from lung_nodules.networks.forest import Forest, load_forest
 from lung_nodules.networks.record import RECORD_FILE
 
@@ -57,5 +57,5 @@ def add_forest_figures(book: FigureBook, judged: Sequence[JudgedCrop], forest: F
         book.measure(f"{PLACE}/gain_over_diameter_{name}", paired_gain, question.patients, ours, ruler)
     question = asked[ABOVE_BELOW]
     for name, measure in {"accuracy": accuracy, "f1": f1}.items():
-        called = on_rows(partial(measure, threshold=SUSPICION_THRESHOLD), question.positive, question.suspicion)
+        called = on_rows(partial(measure, threshold=question.threshold), question.positive, question.suspicion)
         book.measure(f"{PLACE}/{name}", bootstrap_figure, question.patients, called)

@@ -7,7 +7,7 @@ which no reader of images is given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from lung_nodules.evaluation.discrimination import accuracy, auc, average_precis
 from lung_nodules.evaluation.measured import MALIGNANCY_MIDDLE, is_decided, is_rated
 
 SUSPICIOUS_FROM = 3.5
-SUSPICION_THRESHOLD = 0.5  # the suspicion is the share of such nodules that are rated above the middle: half of them
+SUSPICION_THRESHOLD = 0.5  # where a record stores none: half of such nodules are rated above the middle
 ABOVE_BELOW = "above_3_against_below_3"
 SUSPICIOUS_REST = "suspicious_against_rest"
 UNOUTLINED_LOGIT = -100.0
@@ -37,28 +37,29 @@ class Question:
     suspicion: npt.NDArray[np.float64]  # (nodule,) 0-1, as reported
     image: npt.NDArray[np.float64] | None  # (nodule,) the network's logit alone; None where it has no such output
     diameter_mm: npt.NDArray[np.float64]  # (nodule,) of the readers' consensus
+    threshold: float  # of the suspicion, from which on it says yes
 
 
-def questions(judged: Sequence[JudgedCrop]) -> dict[str, Question]:
+def questions(judged: Sequence[JudgedCrop], stored_threshold: float | None = None) -> dict[str, Question]:
     """Both questions, by their names in the figures; of crops that fewer than three readers rated, neither is asked."""
+    threshold = SUSPICION_THRESHOLD if stored_threshold is None else stored_threshold
     rated = [one for one in judged if is_rated(one.crop)]
     decided = [one for one in rated if is_decided(one.crop)]
     return {
-        ABOVE_BELOW: _ask(decided, lambda rating: rating > MALIGNANCY_MIDDLE),
-        SUSPICIOUS_REST: _ask(rated, lambda rating: rating >= SUSPICIOUS_FROM),
+        ABOVE_BELOW: _ask(decided, lambda rating: rating > MALIGNANCY_MIDDLE, threshold),
+        SUSPICIOUS_REST: _ask(rated, lambda rating: rating >= SUSPICIOUS_FROM, threshold),
     }
 
 
-def add_suspicion_figures(book: FigureBook, judged: Sequence[JudgedCrop]) -> None:
-    """Discrimination of both questions; calibration and what a threshold gives of the first."""
-    asked = questions(judged)
+def add_suspicion_figures(book: FigureBook, asked: Mapping[str, Question]) -> None:
+    """Discrimination of both questions; calibration and what the threshold gives of the first."""
     for name, question in asked.items():
         _add_areas(book, name, question)
     _add_threshold_figures(book, asked[ABOVE_BELOW])
     _add_calibration(book, asked[ABOVE_BELOW])
 
 
-def _ask(judged: Sequence[JudgedCrop], is_positive: Callable[[float], bool]) -> Question:
+def _ask(judged: Sequence[JudgedCrop], is_positive: Callable[[float], bool], threshold: float) -> Question:
     has_image = any(IMAGE in one.inputs for one in judged)
     return Question(
         patients=tuple(one.crop.patient_id for one in judged),
@@ -66,6 +67,7 @@ def _ask(judged: Sequence[JudgedCrop], is_positive: Callable[[float], bool]) -> 
         suspicion=np.array([one.suspicion for one in judged]),
         image=np.array([one.inputs.get(IMAGE, UNOUTLINED_LOGIT) for one in judged]) if has_image else None,
         diameter_mm=np.array([one.crop.diameter_mm for one in judged]),
+        threshold=threshold,
     )
 
 
@@ -83,7 +85,7 @@ def _add_areas(book: FigureBook, name: str, asked: Question) -> None:
 
 def _add_threshold_figures(book: FigureBook, asked: Question) -> None:
     for measure in (accuracy, f1, sensitivity, specificity):
-        at_threshold = _on_rows(measure, asked, asked.suspicion, SUSPICION_THRESHOLD)
+        at_threshold = _on_rows(measure, asked, asked.suspicion, asked.threshold)
         book.measure(f"classification/{measure.__name__}", bootstrap_figure, asked.patients, at_threshold)
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from lung_nodules.cohorts.crops import NoduleCrop
 from lung_nodules.errors import ModelRefusal
-from lung_nodules.evaluation.measured import Measured, decided, measure_crops
+from lung_nodules.evaluation.measured import MALIGNANCY_MIDDLE, Measured, decided, is_decided, measure_crops
 from lung_nodules.evaluation.reading import reader
 from lung_nodules.networks.build import load_network
 from lung_nodules.networks.record import LinearHead, Model, ModelRecord, Score, load_model
@@ -28,7 +28,7 @@ from lung_nodules.training.candidates import (
     mistakes_in_scans,
     nodule_candidates,
 )
-from lung_nodules.training.classification import ClassificationTraining, Negatives, train_classifier
+from lung_nodules.training.classification import ClassificationTraining, Negatives, check_rated, train_classifier
 from lung_nodules.training.classifier_shape import OUTPUTS
 from lung_nodules.training.classifier_start import ClassifierStart
 from lung_nodules.training.detection import DetectionTraining, candidate_scores
@@ -42,10 +42,11 @@ from lung_nodules.training.folds import (
 )
 from lung_nodules.training.heads import fit_nodule, fit_suspicion, fit_suspicion_on_validation
 from lung_nodules.training.mistakes import mine, mine_crops
+from lung_nodules.training.needed import needed
 from lung_nodules.training.operating_points import DEFAULT_POINT, ScanRate, greater_rate, operating_points
 from lung_nodules.training.publishing import publish
 from lung_nodules.training.scores import auc_gain_score, auc_score
-from lung_nodules.training.segmentation import WINDOW_HU, fed_by
+from lung_nodules.training.segmentation import WINDOW_HU, fed_by, usable_crops
 from lung_nodules.training.workshop import Workshop, read_cohort, read_scans, well_read
 
 
@@ -65,8 +66,15 @@ class Bench:
 
 
 def teach_classification(workshop: Workshop, settings: ClassificationTraining, progress: Progress) -> ModelRecord:
-    """Train and publish the classifier; it needs the outliner and the finder in the models folder."""
+    """Train and publish the classifier; it needs the outliner and the finder in the models folder.
+
+    Raises:
+        InputRefusal: ``too-few-nodules`` where nobody rated a training nodule, or the validation side has none above
+            the middle of the scale, or none below.
+        ModelRefusal: ``outlines-nothing``, or a model is missing, altered or does not fit.
+    """
     crops, validation, test = read_cohort(workshop)
+    _check_rated_sides(usable_crops(crops, settings.hu_steps_limit), validation)
     backgrounds = read_scans(workshop, settings.cube.spacing_mm)
     outliner, finder = (load_model(workshop.models / kind) for kind in ("segmentation", "detection"))
     start = ClassifierStart(load_network(outliner), workshop.pretrained, workshop.initial)
@@ -81,7 +89,7 @@ def teach_classification(workshop: Workshop, settings: ClassificationTraining, p
     )
     trained = run.average.module
     known = [_measure(bench, side, trained) for side in (validation, test)]
-    _check_outlined(known)
+    _check_outlined(known[0])
     if out_of_fold:
         suspicion = fit_suspicion([*out_of_fold, *known[0]])
     else:
@@ -109,11 +117,19 @@ def teach_classification(workshop: Workshop, settings: ClassificationTraining, p
     )
 
 
-def _check_outlined(sides: Sequence[Sequence[Measured]]) -> None:
-    if not all(sides):
+def _check_rated_sides(crops: Sequence[NoduleCrop], validation: Sequence[NoduleCrop]) -> None:
+    check_rated(crops)
+    judged = [crop for crop in validation if crop.kind == "slices" and is_decided(crop)]
+    for side, is_suspicious in (("above", True), ("below", False)):
+        of_side = (crop for crop in judged if (crop.ratings["malignancy"] > MALIGNANCY_MIDDLE) is is_suspicious)
+        needed(of_side, f"on the validation side that three readers rated {side} the middle of malignancy")
+
+
+def _check_outlined(validation: Sequence[Measured]) -> None:
+    if len({one.is_suspicious for one in decided(validation)}) < 2:
         raise ModelRefusal(
             "outlines-nothing",
-            "The outliner outlines no nodule of the patients that tune or test, so that nothing can be measured.",
+            "The outliner outlines too few nodules of the patients that tune for the heads to be fitted.",
             "Train it longer.",
         )
 
@@ -196,8 +212,10 @@ def _fit_nodule(bench: Bench, classifier: nn.Module, rate: ScanRate) -> tuple[Li
 
 
 def _suspicion_scores(test: Sequence[Measured], head: LinearHead) -> list[Score]:
-    """AUC of what is reported, of the image alone and of the ruler alone, on the same test nodules."""
+    """AUC of what is reported, the image alone and the ruler alone, on the same test nodules; none of one class."""
     judged = decided(test)
+    if len({one.is_suspicious for one in judged}) < 2:
+        return []
     patients, positive = [one.crop.patient_id for one in judged], [one.is_suspicious for one in judged]
     cohort = "test crops of >= 3 readers, mean malignancy above 3 against below 3"
     values = {

@@ -5,8 +5,8 @@ than far above. Sizes and spreads enter by their logarithms, too, as they span o
 
 A network knows its own training nodules too well. Where networks by fold have read them, the head is fitted to all of
 them and to the validation patients at once. Else it is fitted in two steps: a regression on the measurements alone to
-training patients; how much of it and of the image is to be believed to validation patients. Either way is linear, so it
-is stored as one head.
+training patients; how much of it and of the image is to be believed to validation patients, and how sure the two are
+together to those of them whom a fold left out. Either way is linear, so it is stored as one head.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from lung_nodules.evaluation.measured import MALIGNANCY_MIDDLE, Measured, decided, is_rated
+from lung_nodules.evaluation.suspicion import SUSPICION_THRESHOLD
 from lung_nodules.networks.record import LinearHead
 from lung_nodules.stages.classification import LOG_OF, head_values
 from lung_nodules.training.folds import fold_of
@@ -58,7 +59,7 @@ def fit_suspicion(nodules: Sequence[Measured]) -> LinearHead:
     wider = (*measurements(read), *ratings)
     if cross_validated_auc(read, wider) > cross_validated_auc(read, names) + WIDER_MUST_GAIN:
         names = wider
-    return _straightened(_fit_soft(read, names), decided(read))
+    return _straightened(_fit_soft(read, names), decided(read)).model_copy(update={"threshold": SUSPICION_THRESHOLD})
 
 
 def fit_suspicion_on_validation(train: Sequence[Measured], validation: Sequence[Measured]) -> LinearHead:
@@ -69,8 +70,13 @@ def fit_suspicion_on_validation(train: Sequence[Measured], validation: Sequence[
         validation: Validation patients' nodules.
     """
     read = well_rated(train)
-    ruler = _fit_soft(read, measurements(read))
-    judged = decided(validation)
+    ruler, judged = _fit_soft(read, measurements(read)), decided(validation)
+    head = tempered(_join(ruler, judged), _temperature_in_folds(ruler, judged))
+    return head.model_copy(update={"threshold": SUSPICION_THRESHOLD})
+
+
+def _join(ruler: LinearHead, judged: Sequence[Measured]) -> LinearHead:
+    """The ruler's logit and the image's malignancy as one head, each believed as far as it tells of these nodules."""
     table, labels = _table(judged, ruler.inputs)
     image = _table(judged, ("image.malignancy",))[0][:, 0]
     joint = _logistic(np.column_stack([head_logits(ruler, table), image]), labels, strength=10.0)
@@ -82,6 +88,21 @@ def fit_suspicion_on_validation(train: Sequence[Measured], validation: Sequence[
         weights=(*(of_ruler * np.array(ruler.weights)).tolist(), float(of_image)),
         intercept=float(joint.intercept_[0] + of_ruler * ruler.intercept),
     )
+
+
+def _temperature_in_folds(ruler: LinearHead, judged: Sequence[Measured], num_folds: int = 5) -> float:
+    """The temperature of `_join` on patients whom it was not fitted to; 1 where a fold leaves no two classes."""
+    folds = [fold_of(one.crop.patient_id, num_folds) for one in judged]
+    logits, labels = list[float](), list[bool]()
+    for fold in set(folds):
+        others = [one for one, its in zip(judged, folds, strict=True) if its != fold]
+        if len({one.is_suspicious for one in others}) < 2:
+            return 1.0
+        head = _join(ruler, others)
+        table, truth = _table([one for one, its in zip(judged, folds, strict=True) if its == fold], head.inputs)
+        logits += head_logits(head, table).tolist()
+        labels += truth.tolist()
+    return fit_temperature(logits, labels)
 
 
 def well_rated(nodules: Sequence[Measured]) -> list[Measured]:

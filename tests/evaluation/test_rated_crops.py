@@ -41,7 +41,7 @@ UNRATED = [judged("f", math.nan), judged("g", math.nan, 0.9), judged("h", 5.0, 0
 
 def figures(crops: list[JudgedCrop]) -> dict[str, object]:
     book = FigureBook()
-    add_suspicion_figures(book, crops)
+    add_suspicion_figures(book, questions(crops))
     return book.tree()
 
 
@@ -60,6 +60,16 @@ def test_unrated_nodules_change_no_figure() -> None:
 
 def test_a_cohort_that_nobody_rated_has_no_figure_of_suspicion() -> None:
     assert figures(UNRATED) == {}
+
+
+@pytest.mark.parametrize(("stored", "sensitivity", "specificity"), [(None, 1.0, 0.5), (0.8, 0.5, 1.0)])
+def test_yes_and_no_are_parted_at_the_stored_threshold(
+    stored: float | None, sensitivity: float, specificity: float
+) -> None:
+    book = FigureBook()
+    add_suspicion_figures(book, questions(RATED, stored))
+    told = book.tree()["classification"]
+    assert (told["sensitivity"]["value"], told["specificity"]["value"]) == (sensitivity, specificity)
 
 
 @pytest.mark.real_data

@@ -10,7 +10,8 @@ import pytest
 from tiny_cohort import write_tiny_crops
 
 from lung_nodules.cohorts.crops import NoduleCrop, read_crops
-from lung_nodules.evaluation.measured import Measured
+from lung_nodules.evaluation.calibration import calibration_line
+from lung_nodules.evaluation.measured import Measured, decided
 from lung_nodules.networks.record import LinearHead
 from lung_nodules.stages.classification import apply_head
 from lung_nodules.training.heads import fit_nodule, fit_suspicion, fit_suspicion_on_validation
@@ -87,6 +88,16 @@ def test_without_folds_the_image_is_judged_on_validation_patients(crops: tuple[N
     train, validation = measured(crops, 200, 0.01, 1.0, 0), measured(crops, 200, 5.0, 1.0, 1)  # known by heart
     weights = weights_of(fit_suspicion_on_validation(train, validation))
     assert abs(weights["image.malignancy"]) < 0.3 * weights["feature.ruler"]
+
+
+def test_without_folds_the_suspicion_is_as_sure_as_unknown_patients_allow(crops: tuple[NoduleCrop, ...]) -> None:
+    """Without its temperature the slope is 0.86: too sure."""
+    train, unknown = measured(crops, 300, 1.0, 1.0, 0), decided(measured(crops, 2000, 1.0, 1.0, 2))
+    truth, slopes = [one.is_suspicious for one in unknown], list[float]()
+    for seed in range(3, 15):
+        head = fit_suspicion_on_validation(train, measured(crops, 100, 1.0, 1.0, seed))
+        slopes.append(calibration_line(truth, [apply_head(head, one.inputs) for one in unknown]).slope)
+    assert np.exp(np.log(slopes).mean()) == pytest.approx(1, abs=0.08)
 
 
 def test_the_nodule_head_believes_a_rating_that_tells_a_nodule() -> None:

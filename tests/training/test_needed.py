@@ -180,3 +180,25 @@ def test_where_nobody_rated_no_classifier_is_taught(workshop: Workshop) -> None:
     with pytest.raises(InputRefusal, match="whose malignancy is rated") as refused:
         train_classifier(network, crops, crops, (), Negatives(), CLASSIFIER, workshop.run, SilentProgress())
     assert refused.value.code == "too-few-nodules"
+
+
+UNRATED = {"malignancy_mean": "", **{f"malignancy_{reader}": "" for reader in range(4)}}
+
+
+@pytest.mark.parametrize(
+    ("side", "change", "told"),
+    [
+        (Split.TRAIN, UNRATED, "on the training side whose malignancy is rated"),
+        (Split.VALIDATION, {"malignancy_mean": "2.0"}, "on the validation side that three readers rated above"),
+        (Split.VALIDATION, {"malignancy_mean": "3.0"}, "on the validation side that three readers rated above"),
+        (Split.VALIDATION, {"malignancy_mean": "4.0"}, "on the validation side that three readers rated below"),
+    ],
+)
+def test_a_classifier_is_begun_only_where_its_heads_can_be_fitted(
+    workshop: Workshop, side: Split, change: Row, told: str
+) -> None:
+    rewrite(workshop.crops, lambda row: row | change if split_of(row["patient_id"]) is side else row)
+    with pytest.raises(InputRefusal, match=told) as refused:
+        teach("classification", workshop, BRIEF, SilentProgress())
+    assert refused.value.code == "too-few-nodules"
+    assert not workshop.run.exists()
