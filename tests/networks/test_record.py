@@ -105,7 +105,7 @@ class TestRefusals:
         assert refused.value.code == "model-missing"
 
     def test_no_models_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(ModelRefusal, match="does not exist") as refused:
+        with pytest.raises(ModelRefusal, match="There is no models folder") as refused:
             load_models(tmp_path / "nowhere")
         assert refused.value.code == "model-missing"
 

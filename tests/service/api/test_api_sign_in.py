@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from api_server import RunningApi
 from identity_provider import AUDIENCE
+from pydantic import ValidationError
 
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.service.api.app import create_app
@@ -43,9 +44,14 @@ def test_the_page_may_call_nobody_but_an_issuer_that_it_signs_in_at() -> None:
 
 
 @pytest.mark.parametrize(
-    "issuer",
-    ["http://idp.example.org", "https://idp.example.org;script-src *", "https://a b", "//idp", "idp", "https://"],
+    "issuer", ["https://idp.example.org;script-src *", "https://idp.example.org;script-src", "https://a b"]
 )
+def test_an_issuer_that_is_no_address_is_no_setting(issuer: str) -> None:
+    with pytest.raises(ValidationError, match=r"holds no blanks|without blanks"):
+        AuthSettings(**{**OIDC, "issuer": issuer}, client_id="page")
+
+
+@pytest.mark.parametrize("issuer", ["http://idp.example.org", "//idp", "idp", "https://"])
 def test_an_issuer_that_tokens_may_not_come_from_is_refused(issuer: str) -> None:
     auth = AuthSettings(**{**OIDC, "issuer": issuer}, client_id="page")
     with pytest.raises(UsageRefusal, match="bad-settings"):
