@@ -36,13 +36,22 @@ def is_forbidden(host: str) -> bool:
     return address.is_link_local or address.is_multicast or address.is_unspecified or address in METADATA
 
 
+def is_ip_address(text: str) -> bool:
+    """Whether a text is an IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def check_host(host: str) -> str:
     """Give back the host of a setting.
 
     Raises:
         ValueError: It is neither a name nor an address, or an address that is never asked.
     """
-    if not _NAME.fullmatch(host) and not _is_address(host):
+    if not _NAME.fullmatch(host) and not is_ip_address(host):
         raise ValueError("a host is a name or an IP address, without blanks and other signs")
     if is_forbidden(host):
         raise ValueError(NEVER_ASKED)
@@ -63,14 +72,6 @@ def check_url(url: str) -> str:
     if not _has_sound_port(parts):
         raise ValueError("the port of an address is a number from 1 to 65535")
     return url
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _has_sound_port(parts: SplitResult) -> bool:

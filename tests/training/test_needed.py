@@ -16,7 +16,7 @@ from tiny_training import make_noise
 from lung_nodules.cohorts.crops import NoduleCrop, read_crops
 from lung_nodules.cohorts.split import Split, split_of
 from lung_nodules.errors import InputRefusal
-from lung_nodules.networks.record import KINDS, ListedModel
+from lung_nodules.networks.record import KINDS, Kind, ListedModel
 from lung_nodules.progress import SilentProgress
 from lung_nodules.settings import RuntimeSettings
 from lung_nodules.tables import models_table
@@ -104,11 +104,20 @@ def test_without_test_patients_the_threshold_is_chosen_on_the_well_read_nodules(
     assert record.operating_points["default"].chosen_on == "validation patients: best mean Dice"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_without_patients_who_train_no_network_is_begun(workshop: Workshop, kind: str) -> None:
-    rewrite(workshop.crops, without(Split.TRAIN))
-    with pytest.raises(InputRefusal, match="with an outline on the training side") as refused:
-        teach(kind, workshop, BRIEF, SilentProgress())  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("kind", "side", "told"),
+    [
+        *((kind, Split.TRAIN, "with an outline on the training side") for kind in KINDS),
+        ("segmentation", Split.VALIDATION, "with an outline on the validation side"),
+        ("detection", Split.VALIDATION, "with an outline on the validation side"),
+    ],
+)
+def test_without_patients_who_train_or_tune_no_network_is_begun(
+    workshop: Workshop, kind: Kind, side: Split, told: str
+) -> None:
+    rewrite(workshop.crops, without(side))
+    with pytest.raises(InputRefusal, match=told) as refused:
+        teach(kind, workshop, BRIEF, SilentProgress())
     assert refused.value.code == "too-few-nodules"
     assert not workshop.run.exists()
 
@@ -117,15 +126,6 @@ def test_without_patients_who_train_no_encoder_is_begun(workshop: Workshop) -> N
     rewrite(workshop.crops, without(Split.TRAIN))
     with pytest.raises(InputRefusal, match="with an outline on the training side"):
         teach_pretraining(workshop, BRIEF, SilentProgress())
-    assert not workshop.run.exists()
-
-
-@pytest.mark.parametrize("kind", ["segmentation", "detection"])
-def test_without_validation_patients_no_threshold_is_invented(workshop: Workshop, kind: str) -> None:
-    rewrite(workshop.crops, without(Split.VALIDATION))
-    with pytest.raises(InputRefusal, match="with an outline on the validation side") as refused:
-        teach(kind, workshop, BRIEF, SilentProgress())  # type: ignore[arg-type]
-    assert refused.value.code == "too-few-nodules"
     assert not workshop.run.exists()
 
 

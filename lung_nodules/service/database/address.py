@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from lung_nodules.archive.addresses import is_ip_address
 from lung_nodules.errors import UsageRefusal
 from lung_nodules.service.database.embedded import embedded_url, socket_folder_of
 from lung_nodules.service.settings import ServiceSettings, read_secret
@@ -62,13 +62,7 @@ def _is_address(parts: Mapping[str, Any] | None) -> bool:
 
 def _is_host(text: str) -> bool:
     """Whether libpq can take it for a host: none, a name, an address, or the folder of a socket."""
-    if not text or text.startswith("/") or _HOST_NAME.fullmatch(text):
-        return True
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return not text or text.startswith("/") or _HOST_NAME.fullmatch(text) is not None or is_ip_address(text)
 
 
 def _is_port(text: str) -> bool:

@@ -99,18 +99,19 @@ def test_nothing_is_shown_without_an_entry(
     assert api.client.get(f"/v1/jobs/{job_id}/report").status_code == 200
 
 
-def audit_file_of(api: RunningApi) -> Path:
+def audited_job(api: RunningApi) -> tuple[str, Path]:
+    """A job that somebody has looked at, and the file in which that stands."""
+    job_id = add_result(api)
+    api.client.get(f"/v1/jobs/{job_id}")
     (path,) = (api.settings.data_folder / "audit").iterdir()
-    return path
+    return str(job_id), path
 
 
 def test_a_file_that_takes_a_part_of_an_entry_takes_none_of_it(
     serve: Callable[..., RunningApi], make_settings: Callable[..., object]
 ) -> None:
     api = serve(make_settings())
-    job_id = add_result(api)
-    api.client.get(f"/v1/jobs/{job_id}")
-    path = audit_file_of(api)
+    job_id, path = audited_job(api)
     with path.open("a") as file:  # longer than whatever else this process may write meanwhile
         file.write(json.dumps("x" * 2**22) + "\n")
     before = path.read_bytes()
@@ -132,9 +133,7 @@ def test_processes_append_to_the_file_one_at_a_time(
     serve: Callable[..., RunningApi], make_settings: Callable[..., object]
 ) -> None:
     api = serve(make_settings())
-    job_id = add_result(api)
-    api.client.get(f"/v1/jobs/{job_id}")
-    path = audit_file_of(api)
+    job_id, path = audited_job(api)
     before = path.read_bytes()
     with ThreadPoolExecutor(1) as other:
         with path.open("rb") as held:
