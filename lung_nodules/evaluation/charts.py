@@ -67,11 +67,10 @@ def draw_charts(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
         if evaluation.outlines:
             draw("Dice by size", "dice", (5.5, 4.5), lambda canvas: _dice(canvas, evaluation.outlines))
         if evaluation.key_slices:
-            low, middle, high = _chosen(evaluation.outlines)
-            for name, rows in (("poorest", low), ("median", middle), ("best", high)):
+            for name, rows in chosen_rows(evaluation.outlines).items():
                 shown = [(evaluation.key_slices[row], evaluation.outlines[row]) for row in rows]
-                size = (2.2 * len(shown), 2.6)
-                draw(f"The {name} outlines", f"masks_{name}", size, partial(_masks, shown=shown))
+                caption = "The outlines" if name == "all" else f"The {name} outlines"
+                draw(caption, f"masks_{name}", (2.2 * len(shown), 2.6), partial(_masks, shown=shown))
         compared = comparison_data(evaluation.book)["data"]
         if compared["datasets"]:
             draw("Models side by side", "comparison", (9, 4.2), lambda canvas: _comparison(canvas, compared))
@@ -150,11 +149,16 @@ def _dice(canvas: Canvas, rows: Sequence[OutlineRow]) -> None:
         axes.axvline(edge, color=RULER, linewidth=0.8, linestyle=":")
 
 
-def _chosen(rows: Sequence[OutlineRow]) -> tuple[list[int], list[int], list[int]]:
-    """The poorest, the middle and the best outlines by Dice; of few rows some are in more than one."""
+def chosen_rows(rows: Sequence[OutlineRow]) -> dict[str, list[int]]:
+    """The places of the poorest, the median and the best outlines by Dice, by these names; where they are few, of all.
+
+    Of a few more than one picture shows, some are in two of them.
+    """
     order = sorted(range(len(rows)), key=lambda row: (rows[row].dice, row))
-    middle = max(len(order) // 2 - SHOWN // 2, 0)
-    return order[:SHOWN], order[middle : middle + SHOWN], order[-SHOWN:]
+    if len(order) <= SHOWN:
+        return {"all": order}
+    middle = len(order) // 2 - SHOWN // 2
+    return {"poorest": order[:SHOWN], "median": order[middle : middle + SHOWN], "best": order[-SHOWN:]}
 
 
 def _masks(canvas: Canvas, shown: Sequence[tuple[KeySlice, OutlineRow]]) -> None:

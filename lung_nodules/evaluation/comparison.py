@@ -1,10 +1,12 @@
 """The Vision Transformer, the U-Net and the random forest side by side, as data that Chart.js draws as it is.
 
-They do not do the same, so not each has every figure, and a model that was not evaluated is not in the chart.
+They do not do the same, so not each has every figure. A model that was not evaluated is not in the chart, nor is a
+figure that none has.
 """
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import Any
 
 from lung_nodules.evaluation.book import FigureBook
@@ -28,15 +30,17 @@ MODELS = {  # label: where its figures stand, and its colour
 
 
 def comparison_data(book: FigureBook) -> dict[str, Any]:
-    """A bar chart in Chart.js's own form; null where a model has no such figure."""
-    datasets = []
-    for label, (prefix, colour) in MODELS.items():
-        values = [_value(book, prefix, end) for end in FIGURES.values()]
-        if any(value is not None for value in values):
-            datasets.append({"label": label, "data": values, "backgroundColor": colour})
+    """A bar chart in Chart.js's own form, of figures that some model has; null where another has no such figure."""
+    table = {label: [_value(book, prefix, end) for end in FIGURES.values()] for label, (prefix, _) in MODELS.items()}
+    held = [any(values[place] is not None for values in table.values()) for place in range(len(FIGURES))]
+    datasets = [
+        {"label": label, "data": list(compress(values, held)), "backgroundColor": MODELS[label][1]}
+        for label, values in table.items()
+        if any(value is not None for value in values)
+    ]
     return {
         "type": "bar",
-        "data": {"labels": list(FIGURES), "datasets": datasets},
+        "data": {"labels": list(compress(FIGURES, held)), "datasets": datasets},
         "options": {"scales": {"y": {"min": 0, "max": 1}}},
     }
 

@@ -177,8 +177,10 @@ def test_outlines_in_scans_have_the_figures_and_pictures_of_crops(scans: dict[st
     assert in_band == matched
     assert set(matched) == OUTLINE_FIGURES
     assert {figure["n"] for figure in matched.values()} == {2}
-    for name in ("poorest", "median", "best"):
-        assert (folders / "scans" / f"masks_{name}.png").is_file()
+    assert [path.name for path in (folders / "scans").glob("masks_*.png")] == ["masks_all.png"]
+    chart = json.loads((folders / "scans" / "comparison.json").read_text(encoding="utf-8"))["data"]
+    assert chart["labels"] == ["Dice", "IoU", "surface Dice, 1 mm"]
+    assert [len(one["data"]) for one in chart["datasets"]] == [3]
 
 
 @pytest.mark.slow
